@@ -1,0 +1,14 @@
+package events
+
+import "github.com/tidwall/match"
+
+// globSteps bounds the work of matching one key against one glob. A glob that
+// would need more is taken to match: for a fence that is the safe answer.
+const globSteps = 1 << 16
+
+// MatchGlob reports whether glob matches the whole of key. Patterns built to
+// be slow to match are cut short and count as matching.
+func MatchGlob(key, glob string) bool {
+	matched, stopped := match.MatchLimit(key, glob, globSteps)
+	return matched || stopped
+}

@@ -1,0 +1,105 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Log is one partition of a domain's log: a totally ordered, append-only
+// sequence of records. Its methods are safe for concurrent use.
+type Log interface {
+	// Publish appends data, an encoded record, under id and returns where it
+	// landed. It blocks until the outcome is known or ctx is done, and does
+	// not keep data after an error of kind [ErrNotLanded] or success.
+	//
+	// Every error is a *[PublishError] that wraps one of two sentinels:
+	// [ErrNotLanded] if the record is certainly not in the log and never will
+	// be by this call, and [ErrIndeterminate] if it may be or become so: ctx
+	// ended first, and the log keeps trying in the background under the same
+	// id until it has an answer or is closed.
+	Publish(ctx context.Context, id ID, data []byte) (Position, error)
+
+	// Follow calls sink with every record after from, in order, in batches,
+	// from one goroutine at a time, until ctx is done (it returns ctx's
+	// error), sink returns an error (it returns that error as it is), or the
+	// history can't be followed: *[GapError] or *[HistoryError]. Everything
+	// that may pass (a lost connection, a consumer that stalled, a log that
+	// does not exist at the moment) it retries without end.
+	//
+	// A zero from means: from the first record that is retained. Otherwise the
+	// log must still hold the record that from names, with the same identity.
+	// Positions delivered are contiguous. The batch is reused after sink
+	// returned; each Data stays valid and must not be changed.
+	Follow(ctx context.Context, from Mark, sink Sink) error
+}
+
+// Sink takes a batch of deliveries, in order and without gaps.
+type Sink func(batch []Delivery) error
+
+// Delivery is one record as the log delivers it.
+type Delivery struct {
+	Mark
+	// Data is the encoded record.
+	Data []byte
+}
+
+var (
+	// ErrNotLanded reports a record that is certainly not in the log.
+	ErrNotLanded = errors.New("record did not land in the log")
+	// ErrIndeterminate reports a record that may be in the log, or may come to
+	// be: the caller must treat it as both.
+	ErrIndeterminate = errors.New("record may or may not have landed in the log")
+	// ErrGap reports that records between the follower's place and the first
+	// retained one are gone.
+	ErrGap = errors.New("log was trimmed past the follower")
+	// ErrHistoryChanged reports that the log is not the one that the follower
+	// knows: recreated, restored, shortened or diverged.
+	ErrHistoryChanged = errors.New("history of the log changed")
+	// ErrNoDomain reports a domain that was never created, or was deleted.
+	ErrNoDomain = errors.New("domain does not exist")
+	// ErrClosed reports the use of a log after it was closed.
+	ErrClosed = errors.New("log is closed")
+)
+
+// PublishError says what is known about a publish that did not succeed.
+type PublishError struct {
+	ID ID
+	// Outcome is [ErrNotLanded] or [ErrIndeterminate].
+	Outcome error
+	// Cause is why; never nil.
+	Cause error
+}
+
+func (e *PublishError) Error() string {
+	return fmt.Sprintf("publish record %s: %v: %v", e.ID, e.Outcome, e.Cause)
+}
+
+// Unwrap lets errors.Is find both the outcome and its cause.
+func (e *PublishError) Unwrap() []error { return []error{e.Outcome, e.Cause} }
+
+// GapError is an [ErrGap]: the follower had applied After, the log begins at
+// First.
+type GapError struct {
+	After, First Position
+}
+
+func (e *GapError) Error() string {
+	return fmt.Sprintf("%v: applied %d, first retained %d", ErrGap, e.After, e.First)
+}
+
+func (e *GapError) Unwrap() error { return ErrGap }
+
+// HistoryError is an [ErrHistoryChanged] and its evidence.
+type HistoryError struct {
+	// At is the position whose record is not what it was.
+	At Position
+	// Evidence says what was expected there and what was found.
+	Evidence string
+}
+
+func (e *HistoryError) Error() string {
+	return fmt.Sprintf("%v: at position %d: %s", ErrHistoryChanged, e.At, e.Evidence)
+}
+
+func (e *HistoryError) Unwrap() error { return ErrHistoryChanged }

@@ -1,0 +1,172 @@
+// Package process starts real servers for tests: redis-server (Debian's
+// package) and nats-server (built from the module that go.mod pins), each on a
+// free loopback port with its data in a directory of the test's, and ends them
+// by their own process id.
+//
+// A server that can't be found fails the test: a check that is left out
+// silently is a check that cannot fail.
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a running server. Its methods are for the test's goroutine.
+type Process struct {
+	t    testing.TB
+	name string
+	args []string
+	dir  string
+	cmd  *exec.Cmd
+	out  *lockedBuffer
+	done chan struct{}
+}
+
+// start runs name with args in dir and arranges for its end at the test's end.
+func start(t testing.TB, dir, name string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, name: name, args: args, dir: dir, out: &lockedBuffer{}}
+	p.spawn()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s %v said:\n%s", name, args, p.out)
+		}
+	})
+	return p
+}
+
+func (p *Process) spawn() {
+	p.t.Helper()
+	p.cmd = exec.Command(p.name, p.args...)
+	p.cmd.Dir = p.dir
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	// The server must not outlive a test that was killed itself.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatalf("start %s: %v", p.name, err)
+	}
+	p.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		_ = cmd.Wait() // how it ended is the test's doing
+		close(done)
+	}(p.cmd, p.done)
+}
+
+// Kill ends the process at once (SIGKILL) and waits for its end. Killing a
+// dead process does nothing.
+func (p *Process) Kill() { p.end(syscall.SIGKILL) }
+
+// Stop asks the process to end (SIGTERM) and waits for it.
+func (p *Process) Stop() { p.end(syscall.SIGTERM) }
+
+func (p *Process) end(sig syscall.Signal) {
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGCONT) // a paused process can't end
+	_ = p.cmd.Process.Signal(sig)
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// Restart starts the process again, with the same arguments and data, after it
+// was ended.
+func (p *Process) Restart() {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	default:
+		p.t.Fatalf("restart %s: it still runs", p.name)
+	}
+	p.spawn()
+}
+
+// Pause stops the process in its tracks (SIGSTOP); Resume lets it go on.
+func (p *Process) Pause() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (p *Process) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Pid returns the process's id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Output returns what the process printed so far.
+func (p *Process) Output() string { return p.out.String() }
+
+// waitFor polls probe until it succeeds, the process ends or 15 s have passed.
+func (p *Process) waitFor(what string, probe func() error) {
+	p.t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		err := probe()
+		if err == nil {
+			return
+		}
+		select {
+		case <-p.done:
+			p.t.Fatalf("%s ended before %s; it said:\n%s", p.name, what, p.out)
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s: no %s within 15s: %v; it said:\n%s", p.name, what, err, p.out)
+		}
+	}
+}
+
+// FreePort returns a loopback TCP port that was free a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// binary finds an executable and says how to get it if there is none.
+func binary(t testing.TB, env, name, hint string) string {
+	t.Helper()
+	if path := os.Getenv(env); path != "" {
+		return path
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is not installed (%v): %s, or name one in %s", name, err, hint, env)
+	}
+	return path
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
