@@ -263,16 +263,16 @@ func TestNobodyWaitsForAnAbandonedRecord(t *testing.T) {
 			}
 			return memlog.Landed, rtt
 		}}, groupcommit.Config{})
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
 		var all sync.WaitGroup
-		for i := range 3 { // one alone, two gathered
+		// One alone; when it leaves, the other two set out together.
+		for i, patience := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
 			all.Go(func() {
-				_, _, err := f.Append(short, fence(fmt.Sprint(i)))
-				if err == nil {
-					t.Error("landed without an answer")
-				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				_, _, err := f.Append(ctx, fence(fmt.Sprint(i)))
+				wantOutcome(t, err, events.ErrIndeterminate, context.DeadlineExceeded)
 			})
+			synctest.Wait()
 		}
 		all.Wait()
 		next, cancel := context.WithTimeout(t.Context(), time.Minute)
