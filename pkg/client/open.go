@@ -102,15 +102,19 @@ func (c *Client) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deps := node.Deps{Clock: clock.NewSystem(), Incarnation: incarnation, Logger: c.cfg.Logger.With("domain", c.cfg.Domain)}
+	system := clock.NewSystem()
+	deps := node.Deps{Clock: system, Incarnation: incarnation, Logger: c.cfg.Logger.With("domain", c.cfg.Domain)}
 	for i := range settings.Partitions {
 		l := domain.Log(i)
-		commit := groupcommit.New(l, incarnation)
+		commit, err := groupcommit.New(l, groupcommit.Config{Publisher: incarnation})
+		if err != nil {
+			return err
+		}
 		c.commits = append(c.commits, commit)
 		deps.Logs = append(deps.Logs, l)
 		deps.Committers = append(deps.Committers, commit)
 	}
-	if err := c.buildTiers(settings, &deps); err != nil {
+	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
 	c.node, err = node.New(deps, node.Config{
@@ -142,12 +146,12 @@ func (c *Client) connect() error {
 	return nil
 }
 
-func (c *Client) buildTiers(settings events.Settings, deps *node.Deps) (err error) {
+func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps *node.Deps) (err error) {
 	partition := func(key string) int { return node.Partition(key, settings.Partitions) }
-	ticks := deps.Clock
+	now := func() int64 { return deps.Clock.Now().Unix }
 	c.l1, err = memory.New(memory.Config{
 		Bytes: int(c.cfg.L1Size), Partitions: settings.Partitions, Partition: partition,
-		Ticks: func() uint32 { return uint32(ticks.Now().Holder / int64(100*time.Millisecond)) },
+		Ticks: system.Ticks,
 	})
 	if err != nil {
 		return err
@@ -155,7 +159,7 @@ func (c *Client) buildTiers(settings events.Settings, deps *node.Deps) (err erro
 	deps.Memory = c.l1
 	c.l3, err = disk.Open(disk.Config{
 		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Partition: partition,
-		Logger: deps.Logger, Now: func() int64 { return ticks.Now().Unix },
+		Logger: deps.Logger, Now: now,
 	})
 	if err != nil {
 		return err
@@ -171,7 +175,7 @@ func (c *Client) buildTiers(settings events.Settings, deps *node.Deps) (err erro
 	c.l2, err = redis.New(redis.Config{
 		Client: c.redis, Domain: c.cfg.Domain, Timeout: c.cfg.RedisTimeout,
 		Epoch: func(key string) events.Epoch { return c.node.Epoch(key) },
-		Now:   func() time.Time { return time.UnixMilli(ticks.Now().Unix) },
+		Now:   func() time.Time { return time.UnixMilli(now()) },
 	})
 	if err != nil {
 		return err
