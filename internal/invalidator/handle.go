@@ -46,16 +46,16 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	}, i.config.Decode)
 	faults := []error{err}
 	unreadable := err != nil
-	plan := plan{}
+	var p plan
 	active := i.rules.Load()
 	for _, e := range happened {
 		out, err := active.set.Evaluate(e)
 		faults = append(faults, err)
-		plan.add(out, err)
+		p.add(out, err)
 	}
 	// Fences first: an error about one rule must not hold back what the
 	// others say, and a dead letter without its fence is a lost invalidation.
-	if err := i.fence(m, plan); err != nil {
+	if err := i.fence(m, p); err != nil {
 		if !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
 			return err
 		}
@@ -65,15 +65,15 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	if unreadable {
 		i.stats.undecodable.Add(1)
 	}
-	for _, v := range plan.verdicts {
+	for _, v := range p.verdicts {
 		active.count(&i.stats, v)
 	}
 	if err := errors.Join(faults...); err != nil {
-		p := &poison{err: err}
+		letter := &poison{err: err}
 		if len(happened) > 0 {
-			p.event = happened[0]
+			letter.event = happened[0]
 		}
-		return p
+		return letter
 	}
 	return nil
 }

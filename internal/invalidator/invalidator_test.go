@@ -341,6 +341,9 @@ func TestShutdownFinishesWorkAndPoisonsNothing(t *testing.T) {
 	r.cancel()
 	close(l.block) // the grace lets it finish
 	r.wait()
+	if err := i.Run(t.Context()); !errors.Is(err, invalidator.ErrRan) {
+		t.Errorf("second Run = %v, want ErrRan", err)
+	}
 	if !l.has("shop/tag:label:red")() {
 		t.Error("work under way was cut off")
 	}
