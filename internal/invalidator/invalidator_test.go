@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,9 +111,9 @@ type fixture struct {
 	js     jetstream.JetStream
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, opts ...process.NATSOption) *fixture {
 	t.Helper()
-	f := &fixture{t: t, server: process.NATS(t)}
+	f := &fixture{t: t, server: process.NATS(t, opts...)}
 	nc, err := nats.Connect(f.server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
@@ -314,6 +315,17 @@ func TestUnknownReachIsSaid(t *testing.T) {
 		t.Errorf("the good half of a batch was not fenced")
 	}
 	await(t, "counts", func() bool { return i.Stats().Unreached == 3 })
+}
+
+func TestLetterThatIsTooLargeGoesWithoutItsBody(t *testing.T) {
+	f := newFixture(t, process.ServerConfig("max_payload: 8192"))
+	f.start(newLog())
+	f.publish("events.a", strings.Repeat("x", 8000)) // fits, but not beside the headers
+	await(t, "dead letter", func() bool { return len(f.letters()) == 1 })
+	m := f.letters()[0]
+	if m.Header.Get(invalidator.HeaderOmitted) != "true" || len(m.Data) != 0 || m.Header.Get(invalidator.HeaderSequence) != "1" {
+		t.Errorf("letter of %d bytes with %v", len(m.Data), m.Header)
+	}
 }
 
 func TestRefusedFenceIsPutAsideAndOthersLand(t *testing.T) {
