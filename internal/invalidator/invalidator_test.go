@@ -48,6 +48,7 @@ type log struct {
 	order  []string
 	fail   func(domain string, attempt int) error
 	calls  map[string]int // by domain and cause
+	most   int            // if set, how many fences fit into a record
 	block  chan struct{}  // if set, Fence waits for it or its context
 	begun  chan struct{}  // gets a token per blocked call
 }
@@ -69,6 +70,9 @@ func (l *log) Fence(ctx context.Context, domain string, fences ...*events.Invali
 	defer l.mu.Unlock()
 	call := domain + " " + fences[0].Cause.Event
 	l.calls[call]++
+	if l.most > 0 && len(fences) > l.most {
+		return fmt.Errorf("append: %w", events.ErrTooLarge)
+	}
 	if l.fail != nil {
 		if err := l.fail(domain, l.calls[call]); err != nil {
 			return err
@@ -325,6 +329,23 @@ func TestLetterThatIsTooLargeGoesWithoutItsBody(t *testing.T) {
 	m := f.letters()[0]
 	if m.Header.Get(invalidator.HeaderOmitted) != "true" || len(m.Data) != 0 || m.Header.Get(invalidator.HeaderSequence) != "1" {
 		t.Errorf("letter of %d bytes with %v", len(m.Data), m.Header)
+	}
+}
+
+func TestBatchBeyondOneRecordIsSplit(t *testing.T) {
+	f, l := newFixture(t), newLog()
+	l.most = 2
+	i, _ := f.start(l)
+	var batch, want []string
+	for k := range 7 {
+		batch = append(batch, event("price", strconv.Itoa(k), fmt.Sprintf(`{"id":%d}`, k)))
+		want = append(want, fmt.Sprintf("shop/key:product:%d:price", k))
+	}
+	f.publish("events.many", "["+strings.Join(batch, ",")+"]")
+	await(t, "fences", l.has(want...))
+	await(t, "acknowledgement", f.settled)
+	if s := i.Stats(); s.DeadLetters != 0 || s.Failures != 0 {
+		t.Errorf("stats %+v", s)
 	}
 }
 
