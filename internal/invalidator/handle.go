@@ -144,7 +144,11 @@ func (i *Invalidator) land(ctx context.Context, domain string, fences []*events.
 		return err
 	}
 	half := len(fences) / 2
-	return errors.Join(i.land(ctx, domain, fences[:half]), i.land(ctx, domain, fences[half:]))
+	faults := []error{i.land(ctx, domain, fences[:half]), i.land(ctx, domain, fences[half:])}
+	if err := mendable(faults); err != nil {
+		return err
+	}
+	return errors.Join(faults...)
 }
 
 // mendable returns the faults that a retry may mend, without the others: one
@@ -152,7 +156,7 @@ func (i *Invalidator) land(ctx context.Context, domain string, fences []*events.
 func mendable(faults []error) error {
 	var some []error
 	for _, err := range faults {
-		if !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
+		if err != nil && !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
 			some = append(some, err)
 		}
 	}
