@@ -35,9 +35,6 @@ type Effects struct {
 	Void bool
 	// Pulses are the pulses of the step, in order.
 	Pulses []*events.Pulse
-	// Diverged is evidence that a member of this epoch applied another history
-	// than this World. Nil if there is none.
-	Diverged *events.HistoryError
 	// Brackets reports that a bracket was opened or closed.
 	Brackets bool
 }
@@ -212,12 +209,12 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 
 func (w *World) compare(c *events.Pulse) {
 	if c.Applied >= w.last.Position {
-		w.effects.Diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
+		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s had applied %d when it published the record at %d", c.Node, c.Applied, w.last.Position)}
 		return
 	}
 	if own, ok := w.DigestAt(c.Applied); ok && own != c.Digest {
-		w.effects.Diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
+		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s computed digest %s there, this node %s", c.Node, c.Digest, own)}
 	}
 }
@@ -254,6 +251,7 @@ func (w *World) open(p events.Position, id events.Epoch) {
 		w.leave(w.epoch)
 	}
 	w.epoch = id
+	w.diverged = nil // whatever it was, this is the answer to it
 	// The digest begins anew, so that whoever starts in a trimmed log has a
 	// base: h(p) = H(0, id(p)) where p opens an epoch.
 	w.anchor(p, events.Digest{}.Next(w.last.ID))

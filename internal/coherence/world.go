@@ -43,6 +43,10 @@ type World struct {
 	// needs no look at them.
 	newest events.Position
 
+	// diverged is evidence that a member of this epoch applied another history
+	// than this World. A later EpochChange settles it.
+	diverged *events.HistoryError
+
 	members  map[events.Incarnation]Member
 	brackets map[events.BracketID]Bracket
 
@@ -104,6 +108,16 @@ func (w *World) DigestAt(p events.Position) (events.Digest, bool) {
 		return events.Digest{}, false
 	}
 	return w.recent.at(p)
+}
+
+// Diverged returns evidence, not settled by an EpochChange, that a member of
+// this epoch applied another history; nil if there is none. A node that has
+// such evidence must not call itself fresh (G8).
+func (w *World) Diverged() error {
+	if w.diverged == nil {
+		return nil
+	}
+	return w.diverged
 }
 
 // Horizon returns the position below which every birth is refused.

@@ -91,7 +91,7 @@ func (n *Node) Invalidate(ctx context.Context, inv events.Invalidate, o Invalida
 			done <- i
 			continue
 		}
-		n.flying.Go(func() {
+		n.crew.Go(func() {
 			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
 			done <- i
 		})
@@ -200,6 +200,12 @@ func hintFor(err error) string {
 func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	began := p.n.clock.Waiter()
 	epoch := p.worldEpoch()
+	if p.n.peers != nil {
+		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
+		if err := p.n.peers.Ask(q); err != nil {
+			p.n.logger.Debug("question was not sent; pulses will answer it", "error", err)
+		}
+	}
 	for {
 		moved := p.waiters.next()
 		wait, pending := p.unconfirmed(epoch, at, began)
@@ -237,7 +243,7 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 	for _, m := range p.members() {
 		// One whose first pulse stands behind the write serves nothing before
 		// it has applied it (the join gate).
-		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at {
+		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at || p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
 			continue
 		}
 		// Who was heard only before we listened counts as heard when this
