@@ -1,0 +1,269 @@
+package coherence
+
+import (
+	"fmt"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// Step is one record as the log delivered it.
+type Step struct {
+	Mark events.Mark
+	// Record is what it says; meaningless if Err is set.
+	Record events.Record
+	// Err is why the record could not be decoded. It then fences everything.
+	Err error
+}
+
+// Effects are what the node must do because a record was applied, before it
+// publishes the new position as applied. They belong to the World and are
+// valid until its next Apply.
+type Effects struct {
+	// Fences are the single keys to fence at the step's position, in order,
+	// before Puts.
+	Fences []KeyFence
+	// Puts give keys new values. A Put is a hard fence of its key at the
+	// step's position, and its entry a copy born there; whether it loses
+	// against an older Put of a higher row version is for the keeper of the
+	// versions to say.
+	Puts []*events.Put
+	// Broad are the fences that the World has raised, as they stand now, to be
+	// kept durably.
+	Broad []BroadFence
+	// Void: the step opened a new epoch. Every copy and every fence that the
+	// node keeps of this partition is void and to be dropped.
+	Void bool
+	// Pulses are the pulses of the step, in order.
+	Pulses []*events.Pulse
+	// Brackets reports that a bracket was opened or closed.
+	Brackets bool
+}
+
+// KeyFence is a fence of one key.
+type KeyFence struct {
+	Key      string
+	Hardness Hardness
+}
+
+// BroadFence is a fence of a tag, a prefix, a glob or of everything.
+type BroadFence struct {
+	Kind  Kind
+	Name  string
+	Fence Fence
+}
+
+func (e *Effects) reset() {
+	clear(e.Puts)
+	clear(e.Pulses)
+	*e = Effects{Fences: e.Fences[:0], Puts: e.Puts[:0], Broad: e.Broad[:0], Pulses: e.Pulses[:0]}
+}
+
+// Apply takes the record at the next position. The first record that a World
+// ever sees may stand anywhere: what lies before it is unknown, so the horizon
+// rises to the position before it. After that a position other than the next
+// is a mistake of the caller's and panics; the follower has excluded it.
+func (w *World) Apply(s Step) *Effects {
+	e := &w.effects
+	e.reset()
+	p := s.Mark.Position
+	switch {
+	case p == w.last.Position+1:
+	case w.last.Position == 0 && p > 0:
+		w.horizon = p - 1
+		w.newest = max(w.newest, w.horizon)
+		w.anchored = false
+	default:
+		panic(fmt.Sprintf("coherence: apply %d after %d", p, w.last.Position))
+	}
+	w.last = s.Mark
+	w.digest = w.digest.Next(s.Mark.ID)
+	w.recent.push(p, w.digest)
+	if !w.anchored {
+		w.unanchored = append(w.unanchored, s.Mark.ID)
+		if n := len(w.unanchored) - remembered; n > 0 {
+			w.unanchored = w.unanchored[n:]
+		}
+	}
+	if s.Err != nil {
+		w.raise(ByAll, "", at(p, Hard))
+		return e
+	}
+	for _, c := range s.Record.Changes {
+		w.change(p, c)
+	}
+	return e
+}
+
+func (w *World) change(p events.Position, c events.Change) {
+	e := &w.effects
+	switch c := c.(type) {
+	case *events.Put:
+		e.Puts = append(e.Puts, c)
+	case *events.Invalidate:
+		hardness := Hard
+		if c.Soft {
+			hardness = Soft
+		}
+		w.fence(p, &c.Scope, hardness)
+	case *events.Intent:
+		w.fence(p, &c.Scope, Hard)
+		if _, open := w.brackets[c.Bracket]; !open {
+			w.brackets[c.Bracket] = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli()}
+			e.Brackets = true
+		}
+	case *events.End:
+		// An End whose bracket is not known ends one that was closed before,
+		// or one from below the horizon, where nothing is alive anyway.
+		if b, open := w.brackets[c.Bracket]; open {
+			w.fence(p, &b.Scope, Hard)
+			delete(w.brackets, c.Bracket)
+			e.Brackets = true
+		}
+	case *events.Pulse:
+		w.pulse(p, c)
+		e.Pulses = append(e.Pulses, c)
+	case *events.EpochChange:
+		w.open(p, c.Epoch)
+		e.Void = true
+	}
+}
+
+func (w *World) fence(p events.Position, s *events.Scope, hardness Hardness) {
+	for _, k := range s.Keys {
+		w.effects.Fences = append(w.effects.Fences, KeyFence{Key: k, Hardness: hardness})
+	}
+	f := at(p, hardness)
+	for _, t := range s.Tags {
+		w.raise(ByTag, t, f)
+	}
+	for _, x := range s.Prefixes {
+		w.raise(ByPrefix, x, f)
+	}
+	for _, g := range s.Globs {
+		w.raise(ByGlob, g, f)
+	}
+	if s.All {
+		w.raise(ByAll, "", f)
+	}
+}
+
+// maxGlobs bounds the globs that every judgement of an older copy has to match
+// against. Beyond it the horizon swallows them all.
+const maxGlobs = 256
+
+func (w *World) raise(kind Kind, name string, f Fence) {
+	var now Fence
+	switch kind {
+	case ByTag:
+		now = w.tags[name].Join(f)
+		w.tags[name] = now
+	case ByPrefix:
+		now = w.prefixes[name].Join(f)
+		w.prefixes[name] = now
+	case ByGlob:
+		now = w.globs[name].Join(f)
+		w.globs[name] = now
+	case ByAll:
+		now = w.all.Join(f)
+		w.all = now
+	}
+	w.newest = max(w.newest, f.Newest())
+	w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: kind, Name: name, Fence: now})
+	if kind == ByGlob && len(w.globs) > maxGlobs {
+		w.raise(ByAll, "", f)
+		for g := range w.globs {
+			w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: ByGlob, Name: g})
+		}
+		clear(w.globs)
+	}
+}
+
+// pulse notes a member's sign of life and compares its history with ours.
+func (w *World) pulse(p events.Position, c *events.Pulse) {
+	if w.epoch == 0 && c.Epoch != 0 && c.Applied >= w.horizon {
+		// The record that opened the epoch was trimmed. Since the horizon we
+		// have seen everything and no EpochChange, so what the sender held at
+		// Applied still holds.
+		w.epoch = c.Epoch
+	}
+	if c.Epoch == w.epoch && c.Epoch != 0 && c.Digest != (events.Digest{}) {
+		if !w.anchored {
+			w.borrow(c.Applied, c.Digest)
+		} else {
+			w.compare(c)
+		}
+	}
+	if c.Leave {
+		delete(w.members, c.Incarnation)
+		return
+	}
+	first := p
+	if m, known := w.members[c.Incarnation]; known {
+		first = m.First
+	}
+	w.members[c.Incarnation] = Member{
+		Node: c.Node, Incarnation: c.Incarnation, First: first, Pulse: p, Number: c.Number,
+		Applied: c.Applied, Digest: c.Digest, Addresses: c.Addresses, Weight: c.Weight,
+	}
+}
+
+func (w *World) compare(c *events.Pulse) {
+	if c.Applied >= w.last.Position {
+		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
+			"%s had applied %d when it published the record at %d", c.Node, c.Applied, w.last.Position)}
+		return
+	}
+	if own, ok := w.DigestAt(c.Applied); ok && own != c.Digest {
+		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
+			"%s computed digest %s there, this node %s", c.Node, c.Digest, own)}
+	}
+}
+
+// borrow anchors the digest on a member's: h(a) is its, and what was applied
+// since then is known here.
+func (w *World) borrow(a events.Position, d events.Digest) {
+	behind := uint64(w.last.Position - a)
+	if a >= w.last.Position || behind > uint64(len(w.unanchored)) {
+		return
+	}
+	ids := w.unanchored[uint64(len(w.unanchored))-behind:]
+	w.anchor(a, d)
+	for i, id := range ids {
+		w.digest = w.digest.Next(id)
+		w.recent.push(a+events.Position(i)+1, w.digest)
+	}
+}
+
+func (w *World) anchor(p events.Position, d events.Digest) {
+	w.digest, w.anchored, w.unanchored = d, true, nil
+	w.recent.forget()
+	w.recent.push(p, d)
+}
+
+// formerEpochs bounds how many left epochs are remembered. A token of an
+// older one waits in vain and is refused at its deadline: safe.
+const formerEpochs = 16
+
+// open begins a new epoch at p: nothing born before it lives, and who its
+// members are has to be learnt anew (H4).
+func (w *World) open(p events.Position, id events.Epoch) {
+	if w.epoch != id {
+		w.leave(w.epoch)
+	}
+	w.epoch = id
+	w.diverged = nil // whatever it was, this is the answer to it
+	// The digest begins anew, so that whoever starts in a trimmed log has a
+	// base: h(p) = H(0, id(p)) where p opens an epoch.
+	w.anchor(p, events.Digest{}.Next(w.last.ID))
+	w.horizon = p
+	w.newest = max(w.newest, p)
+	w.all = Fence{}
+	clear(w.tags)
+	clear(w.prefixes)
+	clear(w.globs)
+	clear(w.members)
+	e := &w.effects
+	e.Broad = e.Broad[:0]
+	e.Fences = e.Fences[:0]
+	e.Puts = e.Puts[:0]
+}

@@ -1,0 +1,91 @@
+package consistency
+
+import (
+	"time"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// Facts are what a node knows of itself and of one partition when it decides
+// about a read.
+type Facts struct {
+	// Age is the time passed on the holder's clock since fresh-as-of.
+	Age time.Duration
+	// Lease is the domain's.
+	Lease  time.Duration
+	Policy events.Policy
+
+	Epoch   events.Epoch
+	Applied events.Position
+	// Left reports whether the session token's epoch is one that this node has
+	// left.
+	Left bool
+
+	// Pulsed counts the pulses of this incarnation that have been applied and
+	// found to agree with the witness; Asked is the number of the pulse that a
+	// strong read waits for: one whose publish began after the read was
+	// invoked. Zero Asked: none was asked for yet.
+	Pulsed, Asked uint64
+}
+
+// Verdict is what to do about a read.
+type Verdict uint8
+
+const (
+	// Serve: copies may be served.
+	Serve Verdict = iota
+	// ServeStale: the node is cut off; copies may be served, marked as
+	// possibly stale (policy serve).
+	ServeStale
+	// Pulse: ask for a pulse and wait until it is applied; then decide again.
+	Pulse
+	// WaitApplied: wait until the token's position is applied; then decide
+	// again.
+	WaitApplied
+)
+
+// String returns the verdict's name.
+func (v Verdict) String() string {
+	return [...]string{"serve", "serve stale", "pulse", "wait applied"}[v]
+}
+
+// Decide says what a node may do about a read of level l in partition. It
+// never says "refuse": whoever waited until its deadline goes to the origin,
+// or reports an error, but not to the cache (P53).
+func Decide(l Level, partition int, f Facts) Verdict {
+	// A node without a valid lease may hold copies that an Everywhere write
+	// has overwritten, whatever the reader asks for (G5).
+	fresh := f.Age < f.Lease
+	switch l.kind {
+	case KindEventual:
+		switch {
+		case fresh:
+			return Serve
+		case f.Policy == events.PolicyServe:
+			return ServeStale
+		}
+		return Pulse
+	case KindSession:
+		p := l.token.At(partition)
+		if p != (Point{}) && !f.Left && (p.Epoch != f.Epoch || f.Applied < p.Position) {
+			return WaitApplied
+		}
+	case KindStrong:
+		if f.Asked == 0 || f.Pulsed < f.Asked {
+			return Pulse
+		}
+	case KindBounded:
+		if bound := l.Bound(f.Lease); f.Age > bound {
+			fresh = false
+		}
+	}
+	switch {
+	case fresh:
+		return Serve
+	case f.Policy == events.PolicyServe && l.kind != KindStrong:
+		// Bounded and session reads of a domain that prefers answers: stale
+		// ones are marked, so that the caller can tell.
+		return ServeStale
+	}
+	return Pulse
+}

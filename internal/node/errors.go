@@ -1,0 +1,51 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+var (
+	// ErrNotFound reports that no tier holds a live copy and no loader was
+	// given, or that the origin has no such value.
+	ErrNotFound = errors.New("not found")
+	// ErrNotServing reports a node that may not answer from its copies now: it
+	// is cut off from the log, has not caught up, or is stopping.
+	ErrNotServing = errors.New("node does not serve")
+	// ErrTooLarge reports a value beyond the limit.
+	ErrTooLarge = errors.New("value is too large")
+	// ErrCycle reports a loader that reads the key that it loads.
+	ErrCycle = errors.New("loader reads its own key")
+	// ErrOverloaded reports that a bounded queue is full.
+	ErrOverloaded = errors.New("node is overloaded")
+)
+
+// Error says what failed, on what, and what may help.
+type Error struct {
+	Op  string // "get", "put", "invalidate", …
+	Key string // empty where an operation has none
+	// Position is where a record landed although the operation failed; 0 if
+	// none did.
+	Position events.Position
+	Hint     string
+	Err      error
+}
+
+func (e *Error) Error() string {
+	s := e.Op
+	if e.Key != "" {
+		s += fmt.Sprintf(" %q", e.Key)
+	}
+	s += ": " + e.Err.Error()
+	if e.Position != 0 {
+		s += fmt.Sprintf(" (record landed at %d)", e.Position)
+	}
+	if e.Hint != "" {
+		s += "; " + e.Hint
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
