@@ -52,8 +52,8 @@ func (n *Node) spread(ctx context.Context, p *partition, e tiers.Entry, c *event
 	if c.Version.Known && !p.won(c) {
 		return
 	}
-	if c.Entry == nil {
-		n.fill(p, e)
+	if c.Entry == nil && !n.fill(p, e) {
+		return
 	}
 	n.keeper.share(ctx, p, e)
 }
@@ -260,7 +260,9 @@ func (n *Node) Touch(ctx context.Context, key string, expiry time.Time) (bool, e
 		return false, &Error{Op: "touch", Key: key, Err: err}
 	}
 	p := n.of(key)
-	n.fill(p, e)
+	if !n.fill(p, e) {
+		return false, nil // it died meanwhile
+	}
 	n.keeper.share(ctx, p, e)
 	return true, nil
 }
