@@ -190,8 +190,12 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		delete(w.members, c.Incarnation)
 		return
 	}
+	first := p
+	if m, known := w.members[c.Incarnation]; known {
+		first = m.First
+	}
 	w.members[c.Incarnation] = Member{
-		Node: c.Node, Incarnation: c.Incarnation, Pulse: p, Number: c.Number,
+		Node: c.Node, Incarnation: c.Incarnation, First: first, Pulse: p, Number: c.Number,
 		Applied: c.Applied, Digest: c.Digest, Addresses: c.Addresses, Weight: c.Weight,
 	}
 }

@@ -37,6 +37,7 @@ func (w *World) AppendState(dst []byte) []byte {
 	for _, m := range w.members {
 		b = msgp.AppendString(b, string(m.Node))
 		b = msgp.AppendBytes(b, m.Incarnation[:])
+		b = msgp.AppendUint64(b, uint64(m.First))
 		b = msgp.AppendUint64(b, uint64(m.Pulse))
 		b = msgp.AppendUint64(b, m.Number)
 		b = msgp.AppendUint64(b, uint64(m.Applied))
@@ -88,6 +89,7 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	for range r.count() {
 		m := Member{Node: events.NodeID(r.string())}
 		r.fixed(m.Incarnation[:])
+		m.First = events.Position(r.uint())
 		m.Pulse = events.Position(r.uint())
 		m.Number = r.uint()
 		m.Applied = events.Position(r.uint())

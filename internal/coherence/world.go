@@ -49,7 +49,9 @@ type World struct {
 type Member struct {
 	Node        events.NodeID
 	Incarnation events.Incarnation
-	// Pulse is the position of its last pulse, Number that pulse's number.
+	// First is the position of its first pulse, Pulse that of its last, Number
+	// that pulse's number.
+	First  events.Position
 	Pulse  events.Position
 	Number uint64
 	// Applied and Digest are what the last pulse reported.
@@ -258,4 +260,15 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 	forget(w.prefixes, ByPrefix)
 	forget(w.globs, ByGlob)
 	return dropped
+}
+
+// Successor returns the World of a node that begins anew on the same log: it
+// has applied nothing, but remembers which epochs were left.
+func Successor(w *World) *World {
+	s := New()
+	s.former = w.former
+	if w.epoch != 0 {
+		s.former = append(s.former[:len(s.former):len(s.former)], w.epoch)
+	}
+	return s
 }

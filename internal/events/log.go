@@ -17,14 +17,15 @@ type Log interface {
 	// [ErrNotLanded] if the record is certainly not in the log and never will
 	// be by this call, and [ErrIndeterminate] if it may be or become so: ctx
 	// ended first, and the log keeps trying in the background under the same
-	// id until it has an answer or is closed.
+	// id until it has an answer or is closed. A ctx that ended while every
+	// answer so far was a refusal yields ErrNotLanded.
 	Publish(ctx context.Context, id ID, data []byte) (Position, error)
 
 	// Follow calls sink with every record after from, in order, in batches,
 	// from one goroutine at a time, until ctx is done (it returns ctx's
-	// error), sink returns an error (it returns that error as it is), or the
-	// history can't be followed: *[GapError] or *[HistoryError]. Everything
-	// that may pass (a lost connection, a consumer that stalled, a log that
+	// error), sink returns an error (it returns that error as it is), the log
+	// is closed ([ErrClosed]), or the history can't be followed: *[GapError],
+	// *[HistoryError] or an [ErrDrift]. Everything that may pass (a lost connection, a consumer that stalled, a log that
 	// does not exist at the moment) it retries without end.
 	//
 	// A zero from means: from the first record that is retained. Otherwise the
@@ -58,6 +59,9 @@ var (
 	ErrHistoryChanged = errors.New("history of the log changed")
 	// ErrNoDomain reports a domain that was never created, or was deleted.
 	ErrNoDomain = errors.New("domain does not exist")
+	// ErrDrift reports a log whose settings on the server are not what its
+	// domain was created with, so that its promises may not hold.
+	ErrDrift = errors.New("settings of the log drifted")
 	// ErrClosed reports the use of a log after it was closed.
 	ErrClosed = errors.New("log is closed")
 )

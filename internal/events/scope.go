@@ -13,20 +13,20 @@ const Separator = ':'
 // Limits on what a record may hold. They are part of the wire form: a record
 // beyond them is not decoded, so they can be raised but not lowered.
 const (
-	MaxKey       = 4096      // bytes in a key
-	MaxTag       = 512       // bytes in a tag
-	MaxTags      = 64        // tags of one entry
-	MaxGlob      = 4096      // bytes in a glob
-	MaxNames     = 65_536    // keys, tags, prefixes and globs of one scope, each
-	MaxChanges   = 16_384    // changes in one record
-	MaxInline    = 512 << 10 // bytes of an entry that rides inline
-	MaxRecord    = 1 << 20   // bytes of an encoded record; NATS's default max_payload
-	MaxSource    = 1024      // bytes of a source position
-	MaxCause     = 1024      // bytes of a cause's event identity or trace
-	MaxNodeID    = 128       // bytes
-	MaxAddresses = 16        // of one node
-	MaxAddress   = 512       // bytes
-	MaxWhy       = 1024      // bytes of an epoch's reason
+	MaxKey       = 4096         // bytes in a key
+	MaxTag       = 512          // bytes in a tag
+	MaxTags      = 64           // tags of one entry
+	MaxGlob      = 4096         // bytes in a glob
+	MaxNames     = 65_536       // keys, tags, prefixes and globs of one scope, each
+	MaxChanges   = 16_384       // changes in one record
+	MaxInline    = 512 << 10    // bytes of an entry that rides inline
+	MaxRecord    = 1<<20 - 1024 // bytes of an encoded record: NATS's default max_payload, less room for headers
+	MaxSource    = 1024         // bytes of a source position
+	MaxCause     = 1024         // bytes of a cause's event identity or trace
+	MaxNodeID    = 128          // bytes
+	MaxAddresses = 16           // of one node
+	MaxAddress   = 512          // bytes
+	MaxWhy       = 1024         // bytes of an epoch's reason
 )
 
 // ValidateKey checks a key: 1 to [MaxKey] bytes of any kind.

@@ -16,6 +16,8 @@ var (
 	ErrNotServing = errors.New("node does not serve")
 	// ErrTooLarge reports a value beyond the limit.
 	ErrTooLarge = errors.New("value is too large")
+	// ErrCycle reports a loader that reads the key that it loads.
+	ErrCycle = errors.New("loader reads its own key")
 	// ErrOverloaded reports that a bounded queue is full.
 	ErrOverloaded = errors.New("node is overloaded")
 )

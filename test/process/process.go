@@ -10,6 +10,7 @@ package process
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -128,16 +129,31 @@ func (p *Process) waitFor(what string, probe func() error) {
 	}
 }
 
-// FreePort returns a loopback TCP port that was free a moment ago.
+// FreePort returns a loopback TCP port that was free a moment ago. It lies below
+// the range that outgoing connections draw theirs from: otherwise a stranger's
+// connection could take the port of a server that is down for a moment, and a
+// client that dials it again and again could connect to itself.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	const low, high = 10_000, 32_000
+	for range 1000 {
+		port := low + rand.IntN(high-low)
+		if _, again := handedOut.LoadOrStore(port, true); again {
+			continue
+		}
+		l, err := net.Listen("tcp", loopback(port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("find a free port: 1000 attempts failed")
+	return 0
 }
+
+// handedOut holds the ports that this process gave away, by port.
+var handedOut sync.Map
 
 // binary finds an executable and says how to get it if there is none.
 func binary(t testing.TB, env, name, hint string) string {

@@ -1,0 +1,95 @@
+package events
+
+import "fmt"
+
+// remembered is how many identities a follower keeps to compare a record with
+// that is delivered again.
+const remembered = 64
+
+// Continuity judges whether deliveries continue one history. Every
+// implementation of [Log.Follow] asks it about every record:
+//
+//   - whenever it attaches, [Continuity.Attach] with what the log holds;
+//     deliveries must then begin at [Continuity.Start];
+//   - for each delivery, [Continuity.Observe].
+//
+// Its zero value follows from the first retained record. It is not safe for
+// concurrent use.
+type Continuity struct {
+	last     Mark
+	anchored bool // the record at last was seen since Attach
+	// attaches counts those since the last new record.
+	attaches int
+	recent   [remembered]Mark
+}
+
+// NewContinuity returns the judge of a follower that has applied everything up
+// to from. With a zero from it begins at the first record it sees.
+func NewContinuity(from Mark) *Continuity {
+	c := &Continuity{last: from}
+	c.remember(from)
+	return c
+}
+
+// Last returns the mark of the last record that was delivered.
+func (c *Continuity) Last() Mark { return c.last }
+
+// Start returns the position that deliveries begin at after an attach: the
+// last delivered record itself, so that its identity can be compared. Zero
+// means the first that is retained.
+func (c *Continuity) Start() Position { return c.last.Position }
+
+// Attach begins anew on a log that holds the positions from first to last. An
+// empty log has first = last+1.
+func (c *Continuity) Attach(first, last Position) error {
+	c.anchored = c.last.Position == 0
+	c.attaches++
+	switch at := c.last.Position; {
+	case at == 0:
+		return nil
+	case last < at:
+		return &HistoryError{At: at, Evidence: fmt.Sprintf("applied here, but the log ends at %d", last)}
+	case first > at:
+		return &GapError{After: at, First: first}
+	}
+	return nil
+}
+
+// Observe judges the next delivery. It reports true for a record that follows
+// the last one and false for one that was delivered before, which is to be
+// ignored. The error is a *[GapError] or a *[HistoryError]; see
+// [Continuity.Doubtful].
+func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
+	at := c.last.Position
+	switch {
+	case m.Position == at+1 && c.anchored, at == 0:
+		c.last, c.anchored, c.attaches = m, true, 0
+		c.remember(m)
+		return true, nil
+	case m.Position > at:
+		return false, &GapError{After: at, First: m.Position}
+	}
+	known := c.recent[m.Position%remembered]
+	if known.Position != m.Position {
+		return false, &HistoryError{At: m.Position, Evidence: fmt.Sprintf("delivered behind position %d", at)}
+	}
+	if known.ID != m.ID || known.Time != m.Time {
+		return false, &HistoryError{At: m.Position, Evidence: fmt.Sprintf(
+			"was record %s of %d, is record %s of %d", known.ID, known.Time, m.ID, m.Time)}
+	}
+	if m.Position == at {
+		c.anchored = true
+	}
+	return false, nil
+}
+
+// Doubtful reports whether err, which Observe returned, may be the fault of
+// the delivery (a message that was dropped on its way) rather than of the log:
+// a gap that was not met again and again at the same place. The follower
+// attaches once more; a real gap stays.
+func (c *Continuity) Doubtful(err error) bool {
+	_, gap := err.(*GapError)
+	return gap && c.attaches < 3
+}
+
+func (c *Continuity) remember(m Mark) { c.recent[m.Position%remembered] = m }

@@ -1,0 +1,259 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/coherence"
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// pulses are a partition's signs of life: one in flight, one gathering.
+type pulses struct {
+	mu sync.Mutex
+	// begun is the number of the last pulse whose publish has begun; wanted is
+	// the highest number that somebody waits for.
+	begun, wanted uint64
+	// started holds what was noted when a pulse began, until it is applied.
+	started map[uint64]start
+	// applied is the number of the last pulse that was applied and agreed with
+	// the witness.
+	applied uint64
+	// heard is when a pulse of another member was last received, in waiter
+	// time.
+	heard map[events.Incarnation]int64
+	// kick tells the loop that wanted has risen.
+	kick chan struct{}
+	// void: pulses that began at or before this number prove nothing: the
+	// history changed after they began.
+	void uint64
+}
+
+// start is what a node notes before the first attempt of a pulse.
+type start struct {
+	holder int64 // C1: before the first attempt; retries keep it
+	// witness is what the witness said after holder was noted (H3).
+	witness Testimony
+	read    bool
+}
+
+func (q *pulses) init() {
+	q.started = make(map[uint64]start)
+	q.heard = make(map[events.Incarnation]int64)
+	q.kick = make(chan struct{}, 1)
+}
+
+// ask returns the number of a pulse that has not begun yet, and makes it
+// begin. A strong read may share that one and no earlier one (P51).
+func (q *pulses) ask() uint64 {
+	q.mu.Lock()
+	number := q.begun + 1
+	q.wanted = max(q.wanted, number)
+	q.mu.Unlock()
+	select {
+	case q.kick <- struct{}{}:
+	default:
+	}
+	return number
+}
+
+func (q *pulses) begin() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.begun++
+	return q.begun
+}
+
+func (q *pulses) note(number uint64, s start) {
+	q.mu.Lock()
+	q.started[number] = s
+	q.mu.Unlock()
+}
+
+// take returns what was noted for number, and forgets it and all before it. A
+// pulse that was voided has nothing.
+func (q *pulses) take(number uint64) (start, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s, ok := q.started[number]
+	for k := range q.started {
+		if k <= number {
+			delete(q.started, k)
+		}
+	}
+	return s, ok && number > q.void
+}
+
+func (q *pulses) done(number uint64) {
+	q.mu.Lock()
+	q.applied = max(q.applied, number)
+	q.mu.Unlock()
+}
+
+func (q *pulses) reached(number uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.applied >= number
+}
+
+func (q *pulses) count() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.applied
+}
+
+// forget voids every pulse that has begun.
+func (q *pulses) forget() {
+	q.mu.Lock()
+	q.void = q.begun
+	clear(q.started)
+	clear(q.heard)
+	q.mu.Unlock()
+}
+
+func (q *pulses) seen(i events.Incarnation, waiter int64) {
+	q.mu.Lock()
+	q.heard[i] = waiter
+	q.mu.Unlock()
+}
+
+// lastHeard returns when the member was last heard in waiter time, or
+// otherwise, if that was not since this node listens.
+func (q *pulses) lastHeard(i events.Incarnation, otherwise int64) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if at, ok := q.heard[i]; ok {
+		return at
+	}
+	return otherwise
+}
+
+func (q *pulses) unmet() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.wanted > q.begun
+}
+
+// beat publishes pulses, every fifth of the lease and when asked, one at a
+// time.
+func (p *partition) beat(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		case <-p.pulses.kick:
+			if !p.pulses.unmet() {
+				continue
+			}
+		}
+		if p.n.leaving.Load() {
+			return nil
+		}
+		p.pulse(ctx)
+		timer.Reset(p.n.cfg.Settings.PulseInterval())
+	}
+}
+
+// pulse publishes one pulse and waits for the log's answer.
+func (p *partition) pulse(ctx context.Context) {
+	// While the answer is out the committer keeps trying under the same id;
+	// but the next pulse, with a later start, is worth more than this one.
+	ctx, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.PulseInterval())
+	defer cancel()
+	number := p.pulses.begin()
+	s := start{holder: p.n.clock.Now().Holder}
+	if p.n.witness != nil {
+		if t, err := p.n.witness.Read(ctx, p.index); err == nil {
+			s.witness, s.read = t, true
+		} else {
+			p.n.stats.witnessErrors.Add(1)
+		}
+	}
+	p.pulses.note(number, s)
+	if _, _, err := p.out.Append(ctx, p.pulseNow(number)); err != nil {
+		p.n.stats.pulsesFailed.Add(1)
+		if errors.Is(err, events.ErrNotLanded) && ctx.Err() == nil {
+			p.n.logger.Warn("pulse was refused by the log", "partition", p.index, "error", err)
+		}
+		return
+	}
+	p.n.stats.pulses.Add(1)
+}
+
+func (p *partition) pulseNow(number uint64) *events.Pulse {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := &events.Pulse{
+		Node: p.n.cfg.Node, Incarnation: p.n.incarnation, Number: number,
+		Epoch: p.world.Epoch(), Applied: p.world.Applied(),
+		Addresses: p.n.cfg.Addresses, Weight: p.n.cfg.Weight,
+	}
+	if d, whole := p.world.Digest(); whole {
+		c.Digest = d
+	}
+	return c
+}
+
+// pulseApplied extends fresh-as-of, now that everything in front of an own
+// pulse has been applied.
+func (p *partition) pulseApplied(c ownPulse) {
+	s, ok := p.pulses.take(c.number)
+	if !ok {
+		return
+	}
+	if p.world.Epoch() == 0 { // read by the apply loop, which alone writes it
+		p.openEpoch("no record of an epoch is left in the log")
+		return
+	}
+	if p.n.leaving.Load() {
+		return
+	}
+	p.fresh.Store(max(p.fresh.Load(), s.holder))
+	p.pulses.done(c.number)
+	p.waiters.wake()
+	if p.n.leaving.Load() {
+		p.fresh.Store(never) // leave came between: C5
+		return
+	}
+	p.n.noteJoined()
+}
+
+// openEpoch publishes an EpochChange. The loops go on meanwhile; what they
+// hold dies when it is applied.
+func (p *partition) openEpoch(why string) {
+	id, err := events.NewEpoch(p.n.deps.Random)
+	if err != nil {
+		p.n.logger.Error("no randomness for an epoch", "error", err)
+		return
+	}
+	p.n.flying.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), p.n.cfg.Settings.Lease)
+		defer cancel()
+		at, _, err := p.out.Append(ctx, &events.EpochChange{Epoch: id, Why: string(p.n.cfg.Node) + ": " + why})
+		p.n.logger.Warn("opened a new epoch", "partition", p.index, "epoch", id.String(), "position", at, "why", why, "error", err)
+	})
+}
+
+// worldEpoch returns the partition's epoch as the world has it.
+func (p *partition) worldEpoch() events.Epoch {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.world.Epoch()
+}
+
+// members returns the members that must have applied position at before a
+// write there is everywhere.
+func (p *partition) members() []coherence.Member {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var out []coherence.Member
+	for m := range p.world.Members() {
+		out = append(out, m)
+	}
+	return out
+}

@@ -1,0 +1,234 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/clock"
+	"github.com/raptorflow/tercet/internal/coherence"
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// Get answers a read. The entry lies in dst if its capacity suffices, and then
+// a hit in memory allocates nothing.
+//
+// Errors: [ErrNotFound] if nobody has the value, [ErrNotServing] if the node
+// may not answer from its copies within the wait timeout and no loader was
+// given, ctx's error, and what the loader returned.
+func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (Result, error) {
+	p := n.of(key)
+	if n.cfg.OnRead != nil {
+		n.cfg.OnRead(key)
+	}
+	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
+		// Note the lease, take the value, check the same lease: the moment at
+		// which the value was taken lies within it, however late we answer
+		// (P44).
+		fresh := p.fresh.Load()
+		if e, ok := n.memory.Lookup(key, dst); ok {
+			now := n.clock.Now()
+			if uint64(e.Birth()) >= p.floor.Load() && uint64(e.Epoch()) == p.epoch.Load() &&
+				now.Holder-fresh < int64(o.Level.Bound(n.lease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
+				if s := scopeOf(ctx); s != nil {
+					s.saw(p, e)
+				}
+				return Result{Entry: e, Source: FromMemory}, nil
+			}
+			n.stats.memoryRejected.Add(1)
+		}
+	}
+	return n.get(ctx, p, key, dst, o)
+}
+
+// get is the long way of Get: it waits for the freshness that the level
+// demands, looks into every tier, and loads.
+func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o ReadOptions) (Result, error) {
+	if err := events.ValidateKey(key); err != nil {
+		return Result{}, &Error{Op: "get", Err: err}
+	}
+	f := consistency.Facts{Lease: n.lease, Policy: n.cfg.Settings.Policy}
+	var wait context.Context
+	for {
+		moved := p.waiters.next()
+		fresh := p.fresh.Load()
+		p.facts(&f, o.Level, fresh)
+		v := consistency.Decide(o.Level, p.index, f)
+		switch v {
+		case consistency.Serve, consistency.ServeStale:
+			r, ok, fence := n.lookup(ctx, p, key, dst)
+			if v == consistency.Serve && !p.still(fresh, o.Level) {
+				continue // the lease ended while we looked: decide again
+			}
+			if !ok {
+				return n.miss(ctx, p, key, fence, o)
+			}
+			if s := scopeOf(ctx); s != nil {
+				s.saw(p, r.Entry)
+			}
+			if r.Entry.Flags()&tiers.FlagNegative != 0 {
+				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
+			}
+			r.Stale = v == consistency.ServeStale
+			return r, nil
+		case consistency.Pulse:
+			if f.Asked == 0 || f.Pulsed >= f.Asked {
+				f.Asked = p.pulses.ask()
+			}
+		}
+		if wait == nil {
+			var cancel context.CancelFunc
+			wait, cancel = context.WithTimeout(ctx, p.patience(o.Level))
+			defer cancel()
+		}
+		select {
+		case <-moved:
+		case <-wait.Done():
+			return n.tooLate(ctx, p, key, o)
+		case <-n.stopped:
+			return Result{}, &Error{Op: "get", Key: key, Err: fmt.Errorf("%w: it has stopped", ErrNotServing)}
+		}
+	}
+}
+
+// facts fills in what the decision about a read rests on.
+func (p *partition) facts(f *consistency.Facts, l consistency.Level, fresh int64) {
+	f.Age = time.Duration(p.n.clock.Now().Holder - fresh)
+	f.Pulsed = p.pulses.count()
+	if l.Kind() == consistency.KindSession {
+		p.mu.RLock()
+		f.Epoch = p.world.Epoch()
+		f.Left = p.world.WasEpoch(l.Token().At(p.index).Epoch)
+		p.mu.RUnlock()
+		f.Applied = events.Position(p.applied.Load())
+	}
+}
+
+// still reports whether the lease that was noted as fresh holds now.
+func (p *partition) still(fresh int64, l consistency.Level) bool {
+	return p.n.clock.Now().Holder-fresh < int64(l.Bound(p.n.lease))
+}
+
+// patience is how long a read waits. One that finds the node cut off for
+// longer than the next pulses can explain fails at once: the caller is better
+// served by an error than by a queue.
+func (p *partition) patience(l consistency.Level) time.Duration {
+	fresh := p.fresh.Load()
+	if l.Kind() != consistency.KindStrong && l.Kind() != consistency.KindSession && fresh != never {
+		if cutOff := time.Duration(p.n.clock.Now().Holder-fresh) - p.n.lease; cutOff > p.n.cfg.Settings.PulseInterval() {
+			return 0
+		}
+	}
+	return p.n.cfg.WaitTimeout
+}
+
+// tooLate ends a read whose wait was in vain: never from the cache (P53).
+func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOptions) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, &Error{Op: "get", Key: key, Err: err}
+	}
+	n.stats.waitsTimedOut.Add(1)
+	if o.Load != nil {
+		return n.bypass(ctx, p, key, o)
+	}
+	return Result{}, &Error{Op: "get", Key: key, Err: fmt.Errorf("%w at level %s", ErrNotServing, o.Level),
+		Hint: "the log was not reached in time; check the connection to NATS, or ask at level eventual in a domain with policy serve"}
+}
+
+// lookup asks the tiers, nearest first, for a live copy. It returns the key's
+// fence too, which a load must not be older than.
+func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte) (Result, bool, coherence.Fence) {
+	now := n.clock.Now()
+	if e, ok := n.memory.Lookup(key, dst); ok {
+		if p.servable(e, now, coherence.Fence{}) {
+			return Result{Entry: e, Source: FromMemory}, true, coherence.Fence{}
+		}
+		dst = e[:0]
+	}
+	fence, e := p.lookupDisk(key, dst)
+	if e != nil {
+		if p.servable(e, now, fence) {
+			_ = n.memory.Put(e) // refused: outdated or too large, and counted there
+			n.stats.diskHits.Add(1)
+			return Result{Entry: e, Source: FromDisk}, true, fence
+		}
+		dst = e[:0]
+	}
+	if n.shared != nil {
+		e, err := n.shared.Get(ctx, key, dst)
+		switch {
+		case err == nil:
+			if p.servable(e, now, fence) {
+				_ = n.memory.Put(e)
+				n.keeper.keep(p, e)
+				n.stats.sharedHits.Add(1)
+				return Result{Entry: e, Source: FromShared}, true, fence
+			}
+			n.stats.sharedDead.Add(1)
+		case errors.Is(err, tiers.ErrUnavailable):
+			n.stats.sharedErrors.Add(1)
+		}
+	}
+	return Result{}, false, fence
+}
+
+// servable reports whether e is alive and not expired. In memory the fence of
+// the key has acted already, and the zero fence says so.
+func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.Fence) bool {
+	return !e.Expired(now.Unix) && p.judge(e, fence) == coherence.Alive
+}
+
+func (p *partition) judge(e tiers.Entry, fence coherence.Fence) coherence.Life {
+	if uint64(e.Epoch()) == p.epoch.Load() && uint64(e.Birth()) >= p.floor.Load() && e.Birth() >= fence.Newest() {
+		return coherence.Alive
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.world.Judge(copyOf(e), fence)
+}
+
+func copyOf(e tiers.Entry) coherence.Copy {
+	c := coherence.Copy{Key: e.Key(), Epoch: e.Epoch(), Birth: e.Birth()}
+	if e.HasTags() {
+		c.Tags = e.Tags()
+	}
+	return c
+}
+
+// lookupDisk returns the fence of the key and the copy on disk, nil if there
+// is none. Where the fence can't be known, what the guard slots say takes its
+// place.
+func (p *partition) lookupDisk(key string, dst []byte) (coherence.Fence, tiers.Entry) {
+	if p.blind.Load() {
+		return p.guardFence(key), nil
+	}
+	f, e, err := p.n.disk.Lookup(key, dst)
+	switch {
+	case err == nil:
+		return fenceOf(f.Hard, f.Soft), e
+	case errors.Is(err, tiers.ErrUnavailable):
+		p.loseDisk(err)
+	default:
+		p.n.stats.corrupt.Add(1)
+	}
+	return p.guardFence(key), nil
+}
+
+// guardFence is a fence at or above the key's real one: what the guard slots
+// say, but at least the position before which they know nothing.
+func (p *partition) guardFence(key string) coherence.Fence {
+	at := max(p.n.memory.Guard(key), events.Position(p.guardSince.Load()))
+	return coherence.Fence{Hard: at, Soft: at}
+}
+
+// miss answers a read that no tier could.
+func (n *Node) miss(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions) (Result, error) {
+	if o.Load == nil {
+		n.stats.misses.Add(1)
+		return Result{}, &Error{Op: "get", Key: key, Err: ErrNotFound}
+	}
+	return n.load(ctx, p, key, fence, o)
+}

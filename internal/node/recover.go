@@ -1,0 +1,106 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/coherence"
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// follow keeps the partition on its log until ctx is done.
+func (p *partition) follow(ctx context.Context) error {
+	var pause time.Duration
+	for {
+		p.mu.RLock()
+		from := p.world.Mark()
+		p.mu.RUnlock()
+		err := p.log.Follow(ctx, from, p.sink)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, events.ErrGap):
+			p.n.stats.gaps.Add(1)
+			p.n.logger.Warn("log was trimmed past this node; it drops its copies and joins again", "partition", p.index, "error", err)
+			p.restart()
+		case errors.Is(err, events.ErrHistoryChanged):
+			p.n.stats.regressions.Add(1)
+			p.n.logger.Warn("history of the log changed; the node drops its copies and opens a new epoch", "partition", p.index, "error", err)
+			p.restart()
+			if err := p.announceEpoch(ctx, err.Error()); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("follow partition %d: %w", p.index, err)
+		}
+		// A history that changes again and again is no reason to spin.
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(pause*2+10*time.Millisecond, 5*time.Second)
+	}
+}
+
+// restart forgets everything that was learnt from the log and every copy.
+func (p *partition) restart() {
+	// First nothing is served, then nothing is there to be served. Reads that
+	// noted the old lease find it gone when they look again.
+	p.fresh.Store(never)
+	p.pulses.forget()
+	p.mu.Lock()
+	p.world = coherence.Successor(p.world)
+	p.mirror()
+	p.applied.Store(0)
+	p.guardSince.Store(0)
+	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
+	p.n.memory.Reset(p.index)
+	if p.batch != nil {
+		p.batch.DropValues()
+		p.meta = p.world.AppendState(p.meta[:0])
+		p.batch.SetMeta(metaState, p.meta)
+	}
+	p.mu.Unlock()
+	if p.batch != nil {
+		if err := p.batch.Commit(); err != nil {
+			p.loseDisk(err)
+			p.batch = nil
+		}
+	}
+	p.waiters.wake()
+}
+
+// announceEpoch publishes an EpochChange and returns once it has landed: the
+// pulses that prove freshness again then stand behind it.
+func (p *partition) announceEpoch(ctx context.Context, why string) error {
+	id, err := events.NewEpoch(p.n.deps.Random)
+	if err != nil {
+		return err
+	}
+	if len(why) > events.MaxWhy/2 {
+		why = why[:events.MaxWhy/2]
+	}
+	c := &events.EpochChange{Epoch: id, Why: string(p.n.cfg.Node) + ": " + why}
+	for {
+		attempt, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.Lease)
+		at, _, err := p.out.Append(attempt, c)
+		cancel()
+		if err == nil {
+			p.pulses.forget() // those that began before it landed prove nothing
+			p.n.logger.Info("opened a new epoch", "partition", p.index, "epoch", id.String(), "position", at)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.n.logger.Warn("new epoch is not in the log yet", "partition", p.index, "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// Put writes a value: one record in the log, a fence of the key, and a copy
+// born at the record's position. It returns once the record is in the log and
+// applied here, or as o.Concern demands, with a token of the write.
+//
+// Errors: those of events.Log.Publish ([events.ErrNotLanded],
+// [events.ErrIndeterminate]), [ErrTooLarge], [events.ErrInvalid]. If the
+// record landed and only a wait failed, the *[Error] has its position.
+func (n *Node) Put(ctx context.Context, key string, payload []byte, o PutOptions) (consistency.Token, error) {
+	if len(payload) > n.cfg.MaxValue {
+		return consistency.Token{}, &Error{Op: "put", Key: key, Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(payload), n.cfg.MaxValue)}
+	}
+	h := n.header(key, o.TTL, o.Tags, o.Codec, o.Version, o.Flags)
+	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(payload))), &h, payload)
+	if err != nil {
+		return consistency.Token{}, &Error{Op: "put", Key: key, Err: err}
+	}
+	p := n.of(key)
+	c := &events.Put{Key: key, Version: o.Version}
+	if len(e) <= n.cfg.Settings.InlineMax {
+		c.Entry = e
+	}
+	point, err := p.write(ctx, "put", key, o.Concern, c)
+	if point.Position != 0 && point.Epoch != 0 {
+		// The record's bytes were e's; its copies are made. Where this Put
+		// lost to a higher row version, the fences say so.
+		own := e
+		if c.Entry != nil {
+			own = append(tiers.Entry(nil), e...)
+		}
+		own.Stamp(point.Epoch, point.Position)
+		n.spread(ctx, p, own, c)
+	}
+	return consistency.Token{}.With(p.index, point), err
+}
+
+// spread puts a written value where its record did not carry it: into L2, and,
+// if it did not ride inline, into the nearer tiers too.
+func (n *Node) spread(ctx context.Context, p *partition, e tiers.Entry, c *events.Put) {
+	if c.Version.Known && !p.won(c) {
+		return
+	}
+	if c.Entry == nil {
+		n.fill(p, e)
+	}
+	n.keeper.share(ctx, p, e)
+}
+
+// won reports whether no Put of a higher row version is known.
+func (p *partition) won(c *events.Put) bool {
+	if p.blind.Load() {
+		return false
+	}
+	v, known, err := p.n.disk.Version(c.Key)
+	return err == nil && known && v == c.Version.N
+}
+
+// Invalidate fences what inv's scope covers: one record for each partition
+// that it concerns. It returns once the records are in the log and applied
+// here, or as o.Concern demands.
+//
+// If it fails for some of several partitions, the error says so and the token
+// holds the others; repeating the call is safe.
+func (n *Node) Invalidate(ctx context.Context, inv events.Invalidate, o InvalidateOptions) (consistency.Token, error) {
+	if err := inv.Scope.Validate(); err != nil {
+		return consistency.Token{}, &Error{Op: "invalidate", Err: err}
+	}
+	parts := SplitScope(inv, len(n.parts))
+	points := make([]consistency.Point, len(n.parts))
+	errs := make([]error, len(n.parts))
+	done := make(chan int, len(n.parts))
+	running := 0
+	for i, c := range parts {
+		if c == nil {
+			continue
+		}
+		if running++; len(parts) == 1 {
+			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
+			done <- i
+			continue
+		}
+		n.flying.Go(func() {
+			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
+			done <- i
+		})
+	}
+	var t consistency.Token
+	for range running {
+		i := <-done
+		t = t.With(i, points[i])
+	}
+	return t, errors.Join(errs...)
+}
+
+// SplitScope returns what each of n partitions has to fence of inv: its own
+// keys, and every tag, prefix, glob and All. Nil: nothing.
+func SplitScope(inv events.Invalidate, n int) []*events.Invalidate {
+	out := make([]*events.Invalidate, n)
+	if n == 1 {
+		out[0] = &inv
+		return out
+	}
+	if inv.Scope.Broad() {
+		for i := range out {
+			c := inv
+			c.Scope.Keys = nil
+			out[i] = &c
+		}
+	}
+	for _, k := range inv.Scope.Keys {
+		i := Partition(k, n)
+		if out[i] == nil {
+			c := inv
+			c.Scope = events.Scope{}
+			out[i] = &c
+		}
+		out[i].Scope.Keys = append(out[i].Scope.Keys, k)
+	}
+	return out
+}
+
+// write publishes a change and waits until it is applied here, and everywhere
+// if the concern says so. The point is set as soon as the record has landed,
+// whatever comes after.
+func (p *partition) write(ctx context.Context, op, key string, concern Concern, c events.Change) (consistency.Point, error) {
+	fail := func(at events.Position, err error, hint string) error {
+		return &Error{Op: op, Key: key, Position: at, Err: err, Hint: hint}
+	}
+	if p.n.leaving.Load() {
+		return consistency.Point{}, fail(0, &events.PublishError{Outcome: events.ErrNotLanded, Cause: ErrNotServing}, "")
+	}
+	at, id, err := p.out.Append(ctx, c)
+	if err != nil {
+		return consistency.Point{}, fail(0, err, hintFor(err))
+	}
+	p.n.stats.writes.Add(1)
+	if err := p.until(ctx, func() bool { return p.applied.Load() >= uint64(at) }); err != nil {
+		return consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at},
+			fail(at, err, "the write is durable in the log; only this node has not applied it in time")
+	}
+	// The record at the position that we were told must be ours: if the log
+	// lost its tail meanwhile, another one may stand there (H2).
+	if own := p.own.at(id.Counter); own != at {
+		return consistency.Point{}, fail(0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate,
+			Cause: events.ErrHistoryChanged}, "the log's history changed under the write; write again")
+	}
+	point := consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at}
+	if concern == Everywhere {
+		if err := p.everywhere(ctx, at); err != nil {
+			return point, fail(at, err, "the write is in the log; some members may still serve the old value")
+		}
+	}
+	return point, nil
+}
+
+func hintFor(err error) string {
+	switch {
+	case errors.Is(err, events.ErrIndeterminate):
+		return "the write may take effect later; invalidating again is safe"
+	case errors.Is(err, events.ErrNotLanded):
+		return "nothing happened; try again"
+	}
+	return ""
+}
+
+// everywhere waits until every member that had a pulse before at has applied
+// it, or can't serve any more: its lease, counted from when its last pulse was
+// received here, has passed on the slowest clock (C2, C3).
+//
+// No view of the membership has to be right for this: a node that serves at a
+// time t had a pulse, sent after t - lease, applied. If that was sent after
+// the write landed it stands behind the write, which the node then has applied
+// too.
+func (p *partition) everywhere(ctx context.Context, at events.Position) error {
+	began := p.n.clock.Waiter()
+	epoch := p.worldEpoch()
+	for {
+		moved := p.waiters.next()
+		wait, pending := p.unconfirmed(epoch, at, began)
+		if len(pending) == 0 {
+			return nil
+		}
+		if p.worldEpoch() != epoch {
+			return &events.PublishError{Outcome: events.ErrIndeterminate, Cause: events.ErrHistoryChanged}
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-moved:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("not confirmed by %v: %w", pending, ctx.Err())
+		case <-p.n.stopped:
+			timer.Stop()
+			return ErrNotServing
+		}
+		timer.Stop()
+	}
+}
+
+// unconfirmed returns the members that may still serve what was before at, and
+// how long until the next of them can't.
+func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began int64) (wait time.Duration, pending []events.NodeID) {
+	now := p.n.clock.Waiter()
+	lease := int64(p.n.cfg.Settings.LeaseWait())
+	wait = p.n.cfg.Settings.LeaseWait()
+	if left := p.strangersUntil.Load() - now; left > 0 {
+		wait = time.Duration(left)
+		pending = append(pending, "members from before the epoch")
+	}
+	for _, m := range p.members() {
+		// One whose first pulse stands behind the write serves nothing before
+		// it has applied it (the join gate).
+		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at {
+			continue
+		}
+		// Who was heard only before we listened counts as heard when this
+		// write began waiting.
+		heard := p.pulses.lastHeard(m.Incarnation, began)
+		if left := heard + lease - now; left > 0 {
+			wait = min(wait, time.Duration(left))
+			pending = append(pending, m.Node)
+		}
+	}
+	return wait, pending
+}
+
+// Touch gives the copies of key that this node can reach a new expiry; a zero
+// one means the longest that the domain allows. Their birth stays (P29), so a
+// touch never revives what a fence has killed. It reports whether there was a
+// live copy.
+func (n *Node) Touch(ctx context.Context, key string, expiry time.Time) (bool, error) {
+	r, err := n.Get(ctx, key, nil, ReadOptions{})
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	h := r.Entry.Header()
+	latest := time.UnixMilli(n.clock.Now().Unix).Add(n.cfg.Settings.MaxTTL)
+	if expiry.IsZero() || expiry.After(latest) {
+		expiry = latest
+	}
+	h.Expiry = expiry
+	e, err := tiers.Append(nil, &h, r.Entry.Payload())
+	if err != nil {
+		return false, &Error{Op: "touch", Key: key, Err: err}
+	}
+	p := n.of(key)
+	n.fill(p, e)
+	n.keeper.share(ctx, p, e)
+	return true, nil
+}

@@ -1,0 +1,307 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// Config says where a store lies and how much memory it takes.
+type Config struct {
+	// Dir is the store's directory, made if it is missing; one process at a
+	// time. Empty: the store is in memory and ends with the process.
+	Dir string
+	// Partitions is the number of the domain's partitions, default 1, and
+	// Partition says in which of them a key lies; it may be nil for one.
+	Partitions int
+	Partition  func(key string) int
+	// CacheBytes is the memory for blocks read; default 64 MiB. Less: more
+	// lookups read the disk.
+	CacheBytes int64
+	// MemTableBytes is the memory for writes before they go to a file; up to
+	// four are in use. Default 16 MiB. Less: more files to merge; more: a
+	// longer restart.
+	MemTableBytes int
+	// MaxEntry is the largest entry kept, in bytes with its header; default
+	// 1 MiB. A larger one leaves its fence only.
+	MaxEntry int
+	// FS is the file system; default the machine's. It is for tests.
+	FS vfs.FS
+	// Logger takes what an operator should hear of; default none.
+	Logger *slog.Logger
+	// Now is the wall clock in Unix milliseconds, by which [Store.Scan] and
+	// [Store.Tier] judge expiry; default the system's.
+	Now func() int64
+}
+
+const (
+	defaultCache    = 64 << 20
+	defaultMemTable = 16 << 20
+	defaultMaxEntry = 1 << 20
+	memTables       = 4
+)
+
+// ErrLocked reports a directory that another process, or another store of this
+// one, has open.
+var ErrLocked = errors.New("directory is in use")
+
+// ErrForeign reports a directory of another format.
+var ErrForeign = errors.New("directory of another format")
+
+// Opening says what [Open] found.
+type Opening struct {
+	// Fresh: the store began empty.
+	Fresh bool
+	// SetAside is where a directory was moved that couldn't be opened, empty
+	// if there was none; Cause is why.
+	SetAside string
+	Cause    error
+}
+
+// Open opens the store in cfg.Dir and starts its writer, which [Store.Close]
+// ends. A store that can't be opened is moved aside and a fresh one made in
+// its place; see [Store.Opened]. Open fails if the directory is in use
+// ([ErrLocked]), or if no fresh store can be made either.
+func Open(cfg Config) (*Store, error) {
+	preset(&cfg.Partitions, 1)
+	preset(&cfg.CacheBytes, defaultCache)
+	preset(&cfg.MemTableBytes, defaultMemTable)
+	preset(&cfg.MaxEntry, defaultMaxEntry)
+	switch {
+	case cfg.Partitions < 0 || cfg.Partitions >= formatPartition || cfg.Partitions > 1 && cfg.Partition == nil:
+		return nil, fmt.Errorf("%w disk tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
+	case cfg.CacheBytes < 0 || cfg.MemTableBytes < 0 || cfg.MaxEntry < 0:
+		return nil, fmt.Errorf("%w disk tier: a negative limit", events.ErrInvalid)
+	}
+	if cfg.Partition == nil {
+		cfg.Partition = func(string) int { return 0 }
+	}
+	if cfg.FS == nil {
+		cfg.FS = vfs.Default
+		if cfg.Dir == "" {
+			cfg.FS = vfs.NewMem()
+		}
+	}
+	if cfg.Dir == "" {
+		cfg.Dir = "memory"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = func() int64 { return time.Now().UnixMilli() }
+	}
+	d := directory{fs: cfg.FS, path: cfg.Dir}
+	lock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(cfg, d)
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func open(cfg Config, d directory) (*Store, error) {
+	n, found, err := d.latest()
+	if err != nil {
+		return nil, fmt.Errorf("open disk tier: %w", err)
+	}
+	var opened Opening
+	if found {
+		db, death, err := openPebble(cfg, d.generation(n))
+		if err == nil {
+			return newStore(cfg, d, n, db, death, opened), nil
+		}
+		opened.Cause = err
+		if opened.SetAside, err = d.setAside(n); err != nil {
+			return nil, fmt.Errorf("open disk tier: set aside a store that can't be opened (%w): %w", opened.Cause, err)
+		}
+		cfg.Logger.Warn("disk tier begins afresh", "set aside", opened.SetAside, "cause", opened.Cause)
+		n++
+	}
+	opened.Fresh = true
+	db, death, err := openPebble(cfg, d.generation(n))
+	if err != nil {
+		return nil, fmt.Errorf("open disk tier: %w", err)
+	}
+	return newStore(cfg, d, n, db, death, opened), nil
+}
+
+// openPebble opens one generation and checks its format.
+func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
+	dt := newDeath(cfg.Logger)
+	o := &pebble.Options{
+		FS:                          cfg.FS,
+		CacheSize:                   cfg.CacheBytes,
+		MemTableSize:                uint64(cfg.MemTableBytes),
+		MemTableStopWritesThreshold: memTables,
+		// The apply loop must not wait for compactions.
+		L0StopWritesThreshold: 1000,
+		// Explicit: a later pebble must not raise it unasked, for there is no
+		// way back.
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		Logger:             dt,
+		EventListener:      dt.listener(),
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	var db *pebble.DB
+	err := dt.guarded(func() error {
+		made, err := pebble.Open(dir, o)
+		if err != nil {
+			return err
+		}
+		if err := checkFormat(made); err != nil {
+			return errors.Join(err, made.Close())
+		}
+		db = made
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return db, dt, nil
+}
+
+func checkFormat(db *pebble.DB) error {
+	name := append(appendName(nil, formatPartition, 0), formatName...)
+	v, closer, err := db.Get(name)
+	switch {
+	case err == nil:
+		got := string(v)
+		if err := closer.Close(); err != nil {
+			return err
+		}
+		if got != Format {
+			return fmt.Errorf("%w: %q, this build knows %q", ErrForeign, got, Format)
+		}
+		return nil
+	case !errors.Is(err, pebble.ErrNotFound):
+		return err
+	}
+	it, err := db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	empty := !it.First()
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return err
+	}
+	if !empty {
+		return fmt.Errorf("%w: rows and no format", ErrForeign)
+	}
+	return db.Set(name, []byte(Format), pebble.Sync)
+}
+
+// directory holds generations of a store: pebble-<n>, of which the highest is
+// in use, and the latest that was set aside, pebble-<n>.broken. A generation's
+// path is never used twice, because pebble keeps a path locked for as long as
+// a store that died in this process is not closed, which it may never be.
+type directory struct {
+	fs   vfs.FS
+	path string
+}
+
+const (
+	generationName = "pebble-"
+	brokenName     = ".broken"
+)
+
+func (d directory) generation(n int) string {
+	return d.fs.PathJoin(d.path, generationName+strconv.Itoa(n))
+}
+
+func (d directory) lock() (io.Closer, error) {
+	if err := d.fs.MkdirAll(d.path, 0o755); err != nil {
+		return nil, fmt.Errorf("open disk tier: %w", err)
+	}
+	l, err := d.fs.Lock(d.fs.PathJoin(d.path, "LOCK"))
+	if err != nil {
+		return nil, fmt.Errorf("open disk tier in %s: %w: %w", d.path, ErrLocked, err)
+	}
+	return l, nil
+}
+
+// latest returns the number of the generation in use; if there is none, that
+// of the first to make.
+func (d directory) latest() (n int, found bool, err error) {
+	names, err := d.fs.List(d.path)
+	if err != nil {
+		return 0, false, err
+	}
+	next := 1
+	for _, name := range names {
+		digits, ok := strings.CutPrefix(path.Base(name), generationName)
+		if !ok {
+			continue
+		}
+		digits, broken := strings.CutSuffix(digits, brokenName)
+		g, err := strconv.Atoi(digits)
+		if err != nil || g < 1 {
+			continue // not ours
+		}
+		if broken {
+			next = max(next, g+1)
+			continue
+		}
+		if !found || g > n {
+			n, found = g, true
+		}
+	}
+	if !found {
+		return next, false, nil
+	}
+	return n, true, nil
+}
+
+// setAside renames generation n, for somebody to look at, and removes what was
+// set aside before: a disk should not fill up with the broken.
+func (d directory) setAside(n int) (string, error) {
+	names, err := d.fs.List(d.path)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		base := path.Base(name)
+		if strings.HasPrefix(base, generationName) && strings.HasSuffix(base, brokenName) {
+			if err := d.fs.RemoveAll(d.fs.PathJoin(d.path, base)); err != nil {
+				return "", err
+			}
+		}
+	}
+	to := d.generation(n) + brokenName
+	return to, d.fs.Rename(d.generation(n), to)
+}
+
+// discard gets rid of generation n, which died of why.
+func (d directory) discard(n int, why error) error {
+	if errors.Is(why, syscall.ENOSPC) {
+		return d.fs.RemoveAll(d.generation(n)) // keeping it would keep the disk full
+	}
+	_, err := d.setAside(n)
+	return err
+}
+
+func preset[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,153 @@
+package disk
+
+import (
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// job is something that the writer does.
+type job interface {
+	// do runs on the writer's goroutine.
+	do(s *Store) error
+	// answer is where the result goes; capacity 1.
+	answer() chan error
+}
+
+// write is the writer's goroutine: all writes, one after the other. Its
+// callers wait for their answer or for the store's death, so that it may be
+// parked, or hang on the disk, without taking them along.
+func (s *Store) write() {
+	defer close(s.writer)
+	for j := range s.jobs {
+		j.answer() <- s.death.caught(func() error { return j.do(s) })
+	}
+}
+
+// submit hands j to the writer and waits.
+func (s *Store) submit(j job) error {
+	if !s.enter() {
+		return s.unavailable()
+	}
+	defer s.exit()
+	select {
+	case s.jobs <- j:
+	case <-s.death.dead:
+		return s.unavailable()
+	}
+	select {
+	case err := <-j.answer():
+		if errors.Is(err, errFatal) {
+			return s.unavailable()
+		}
+		return err
+	case <-s.death.dead:
+		return s.unavailable()
+	}
+}
+
+// fill stores a copy that the read path found further out.
+type fill struct {
+	partition int
+	e         tiers.Entry
+	alive     func(tiers.Fence) bool
+	done      chan error
+}
+
+func (f *fill) answer() chan error { return f.done }
+
+func (f *fill) do(s *Store) error {
+	name := append(appendName(make([]byte, 0, nameHead+len(f.e.Key())), f.partition, kindKey), f.e.Key()...)
+	fence, held, err := s.row(name)
+	if err != nil {
+		return err
+	}
+	if f.e.Birth() < fence.Hard || newer(held, f.e) || f.alive != nil && !f.alive(fence) {
+		s.outdated.Add(1)
+		return tiers.ErrOutdated
+	}
+	row := appendHeader(make([]byte, 0, headerLen+len(f.e)), fence)
+	tooLarge := len(f.e) > s.cfg.MaxEntry
+	if !tooLarge {
+		row = append(row, f.e...)
+	} else if len(held) == 0 {
+		s.tooLarge.Add(1)
+		return tiers.ErrTooLarge
+	}
+	if err := s.db.Set(name, row, pebble.NoSync); err != nil {
+		return s.failed("fill", err)
+	}
+	if tooLarge {
+		s.tooLarge.Add(1)
+		return tiers.ErrTooLarge
+	}
+	s.fills.Add(1)
+	return nil
+}
+
+// newer reports whether held, the bytes of a stored entry, has a later birth
+// than e. A damaged one has none.
+func newer(held []byte, e tiers.Entry) bool {
+	if len(held) == 0 {
+		return false
+	}
+	h, err := tiers.Parse(held)
+	return err == nil && h.Epoch() == e.Epoch() && h.Birth() > e.Birth()
+}
+
+// row reads a key's row for the writer, into memory of its own.
+func (s *Store) row(name []byte) (tiers.Fence, []byte, error) {
+	v, closer, err := s.db.Get(name)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return tiers.Fence{}, nil, nil
+	}
+	if err != nil {
+		return tiers.Fence{}, nil, s.failed("read row", err)
+	}
+	row := append([]byte(nil), v...)
+	if err := closer.Close(); err != nil {
+		return tiers.Fence{}, nil, s.failed("read row", err)
+	}
+	fence, held, err := parseRow(row)
+	if err != nil {
+		s.corrupt.Add(1)
+		return tiers.Fence{}, nil, err
+	}
+	return fence, held, nil
+}
+
+// remove drops the values of keys and keeps their fences.
+type remove struct {
+	partition int
+	keys      []string
+	done      chan error
+}
+
+func (r *remove) answer() chan error { return r.done }
+
+func (r *remove) do(s *Store) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, k := range r.keys {
+		name := append(appendName(nil, r.partition, kindKey), k...)
+		fence, held, err := s.row(name)
+		if errors.Is(err, ErrCorruptRow) {
+			continue // its fence is unknown, and must stay so
+		}
+		if err != nil {
+			return err
+		}
+		if len(held) == 0 {
+			continue
+		}
+		if err := b.Set(name, appendHeader(nil, fence), nil); err != nil {
+			return s.failed("remove", err)
+		}
+	}
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+		return s.failed("remove", err)
+	}
+	return nil
+}
