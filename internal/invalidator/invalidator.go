@@ -1,0 +1,102 @@
+package invalidator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"github.com/raptorflow/tercet/internal/invalidator/rules"
+)
+
+// Invalidator follows domain events and fences what they mean.
+type Invalidator struct {
+	deps   Deps
+	config Config
+	log    *slog.Logger
+	rules  atomic.Pointer[activeRules]
+	stats  counters
+	ready  chan struct{}
+}
+
+// New returns an invalidator that does nothing until [Invalidator.Run].
+func New(d Deps, c Config) (*Invalidator, error) {
+	c = c.withDefaults()
+	if err := c.validate(d); err != nil {
+		return nil, err
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	i := &Invalidator{deps: d, config: c, log: d.Logger, ready: make(chan struct{})}
+	i.SetRules(d.Rules)
+	return i, nil
+}
+
+// SetRules makes set the rules for every event that is taken up from now on;
+// events under way end with those that they began with.
+func (i *Invalidator) SetRules(set *rules.Set) {
+	i.rules.Store(activate(set, i.rules.Load()))
+}
+
+// Ready is closed once events are being followed.
+func (i *Invalidator) Ready() <-chan struct{} { return i.ready }
+
+// Run follows events until ctx ends, then lets those under way finish for at
+// most Grace and returns nil. It returns an error only if it could not start;
+// a stream that is missing or out of reach it waits for. It may be called once.
+func (i *Invalidator) Run(ctx context.Context) error {
+	c := i.config
+	// Events under way outlive ctx by Grace: cutting them off would have them
+	// fenced again by another process, and make every shutdown look like an
+	// outage.
+	work, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	stop := context.AfterFunc(ctx, func() {
+		grace := time.AfterFunc(c.Grace, abort)
+		context.AfterFunc(work, func() { grace.Stop() })
+	})
+	defer stop()
+
+	sub := newSubscriber(i.deps.JetStream, c, work, i.log, &i.stats)
+	sub.onReady = func() { close(i.ready) }
+	logger := watermill.NewSlogLogger(i.log)
+	// The router must not give up on events that still have their grace.
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: c.Grace + time.Second}, logger)
+	if err != nil {
+		return fmt.Errorf("start invalidator: %w", err)
+	}
+	router.AddMiddleware(
+		// Outermost first: a dead letter is made only of what no retry mends.
+		// The other way round poison would swallow the first failure.
+		i.deadLetters,
+		middleware.Retry{
+			MaxRetries:          c.Retries,
+			InitialInterval:     c.RetryDelay,
+			MaxInterval:         2 * time.Second,
+			Multiplier:          2,
+			RandomizationFactor: 0.5,
+			ShouldRetry:         i.shouldRetry,
+		}.Middleware,
+	)
+	router.AddConsumerHandler("invalidate", c.Stream, sub, i.handle)
+	err = router.Run(ctx)
+	sub.wait()
+	if err != nil {
+		return fmt.Errorf("run invalidator: %w", err)
+	}
+	return nil
+}
+
+func (i *Invalidator) shouldRetry(p middleware.RetryParams) bool {
+	if isPoison(p.Err) {
+		return false
+	}
+	i.stats.retries.Add(1)
+	return true
+}
