@@ -3,6 +3,7 @@ package input
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -100,12 +101,13 @@ func (c *rowChange) change(round, i int) *Change {
 		Subject: "events.cdc." + subjectToken(c.table),
 		Event:   c.body,
 	}
+	if c.wrapped != nil {
+		out.EventID = textOf(c.wrapped["id"])
+	}
 	if c.wrapped != nil && round > 0 {
-		again := map[string]json.RawMessage{}
-		for k, v := range c.wrapped {
-			again[k] = v
-		}
-		again["id"], _ = json.Marshal(fmt.Sprintf("%s;round:%d", textOf(c.wrapped["id"]), round))
+		again := maps.Clone(c.wrapped)
+		out.EventID = fmt.Sprintf("%s;round:%d", out.EventID, round)
+		again["id"], _ = json.Marshal(out.EventID)
 		out.Event, _ = json.Marshal(again) // values that were JSON before
 	}
 	if c.truncate {

@@ -32,6 +32,7 @@ const saleProducts = 60
 func (g *shopGenerator) change(at time.Duration, c Change, kind, service string, data map[string]any) *Change {
 	g.events++
 	c.ID = fmt.Sprintf("shop-%05d", g.events)
+	c.EventID = c.ID
 	c.Subject = "events." + kind
 	c.Event = encodeEvent(c.ID, "/shop/"+service, kind, shopStart.Add(at), data)
 	g.steps = append(g.steps, Step{At: at, Change: &c})

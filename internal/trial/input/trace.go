@@ -257,6 +257,7 @@ func (t *trace) groupChanged(g group) *Change {
 func (t *trace) change(c *Change, kind string, data map[string]any) {
 	t.changes++
 	c.ID = fmt.Sprintf("trace-%06d", t.changes)
+	c.EventID = c.ID
 	c.Subject = "events." + kind
 	var at time.Time
 	if !t.start.IsZero() {

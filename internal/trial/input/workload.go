@@ -36,8 +36,11 @@ type Step struct {
 
 // Change is something that happened at the origin.
 type Change struct {
-	// ID is the event's identity, unique within the workload.
+	// ID names the change, uniquely within the workload.
 	ID string
+	// EventID is the id that the event itself carries; empty if it carries
+	// none. It need not be unique: files repeat themselves.
+	EventID string
 	// Subject is the NATS subject that the event is published under.
 	Subject string
 	// Event is the event's JSON.
