@@ -11,6 +11,7 @@ import (
 type System struct {
 	start   time.Time // carries the monotonic reading
 	last    atomic.Pointer[cached]
+	coarse  atomic.Uint32 // tenths of a second of holder time, at the last refresh
 	mu      sync.Mutex
 	base    instant // where holder time was last rebased
 	holder  int64   // holder time at base
@@ -59,6 +60,11 @@ func (s *System) Now() Reading {
 // Waiter returns the time since the clock's start on the monotonic clock.
 func (s *System) Waiter() int64 { return int64(time.Since(s.start)) }
 
+// Ticks returns tenths of a second that never go back, as of when somebody last
+// asked for the time: a load of a variable, for those who only want to tell
+// the recent from the old.
+func (s *System) Ticks() uint32 { return s.coarse.Load() }
+
 // AfterFunc is [time.AfterFunc].
 func (s *System) AfterFunc(d time.Duration, f func()) func() bool {
 	return time.AfterFunc(d, f).Stop
@@ -86,6 +92,7 @@ func (s *System) refresh() Reading {
 		s.base, s.holder = now, r.Holder
 	}
 	s.calibrate(t, now)
+	s.coarse.Store(uint32(r.Holder / int64(100*time.Millisecond)))
 	s.last.Store(&cached{Reading: r, ticks: t, window: s.window})
 	return r
 }

@@ -6,6 +6,10 @@ import "fmt"
 // that is delivered again.
 const remembered = 64
 
+// mostDoubts is how many attaches in a row may meet a gap at one place before
+// it counts as real.
+const mostDoubts = 5
+
 // Continuity judges whether deliveries continue one history. Every
 // implementation of [Log.Follow] asks it about every record:
 //
@@ -13,18 +17,18 @@ const remembered = 64
 //     deliveries must then begin at [Continuity.Start];
 //   - for each delivery, [Continuity.Observe].
 //
-// Its zero value follows from the first retained record. It is not safe for
-// concurrent use.
+// It is not safe for concurrent use.
 type Continuity struct {
 	last     Mark
-	anchored bool // the record at last was seen since Attach
+	begin    Position // where the log began at Attach, while last is zero
+	anchored bool     // the record at last was seen since Attach
 	// attaches counts those since the last new record.
 	attaches int
 	recent   [remembered]Mark
 }
 
 // NewContinuity returns the judge of a follower that has applied everything up
-// to from. With a zero from it begins at the first record it sees.
+// to from. With a zero from it begins at the first record that the log holds.
 func NewContinuity(from Mark) *Continuity {
 	c := &Continuity{last: from}
 	c.remember(from)
@@ -42,10 +46,13 @@ func (c *Continuity) Start() Position { return c.last.Position }
 // Attach begins anew on a log that holds the positions from first to last. An
 // empty log has first = last+1.
 func (c *Continuity) Attach(first, last Position) error {
-	c.anchored = c.last.Position == 0
+	c.anchored = false
 	c.attaches++
 	switch at := c.last.Position; {
 	case at == 0:
+		// An empty log may call its first position zero. A log that is trimmed
+		// between this and the first delivery is attached to again.
+		c.begin = max(first, 1)
 		return nil
 	case last < at:
 		return &HistoryError{At: at, Evidence: fmt.Sprintf("applied here, but the log ends at %d", last)}
@@ -61,6 +68,9 @@ func (c *Continuity) Attach(first, last Position) error {
 // [Continuity.Doubtful].
 func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
 	at := c.last.Position
+	if at == 0 && m.Position > c.begin {
+		return false, &GapError{After: c.begin - 1, First: m.Position}
+	}
 	switch {
 	case m.Position == at+1 && c.anchored, at == 0:
 		c.last, c.anchored, c.attaches = m, true, 0
@@ -89,7 +99,7 @@ func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
 // attaches once more; a real gap stays.
 func (c *Continuity) Doubtful(err error) bool {
 	_, gap := err.(*GapError)
-	return gap && c.attaches < 3
+	return gap && c.attaches < mostDoubts
 }
 
 func (c *Continuity) remember(m Mark) { c.recent[m.Position%remembered] = m }

@@ -273,3 +273,7 @@ func (n *Node) Settings() events.Settings { return n.cfg.Settings }
 func (n *Node) of(key string) *partition {
 	return n.parts[Partition(key, len(n.parts))]
 }
+
+// Epoch returns the present epoch of the partition that key lies in; zero if
+// it is not known yet.
+func (n *Node) Epoch(key string) events.Epoch { return events.Epoch(n.of(key).epoch.Load()) }

@@ -99,7 +99,7 @@ type partition struct {
 	closed context.Context // ends at Close
 	cancel context.CancelFunc
 	mu     sync.Mutex // orders background publishes before or after Close
-	work sync.WaitGroup
+	work   sync.WaitGroup
 }
 
 var _ events.Log = (*partition)(nil)

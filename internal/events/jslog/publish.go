@@ -55,9 +55,13 @@ func (p *partition) Publish(ctx context.Context, id events.ID, data []byte) (eve
 	case <-p.closed.Done():
 		return 0, refused(events.ErrClosed)
 	}
-	if p.closed.Err() != nil {
+	switch { // select chose at random
+	case p.closed.Err() != nil:
 		<-p.slots
 		return 0, refused(events.ErrClosed)
+	case ctx.Err() != nil:
+		<-p.slots
+		return 0, refused(ctx.Err())
 	}
 	at, err := a.run(ctx)
 	switch {

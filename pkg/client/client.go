@@ -1,0 +1,222 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// The errors that callers act on; test with errors.Is.
+var (
+	// ErrNotFound: nobody has the value.
+	ErrNotFound = node.ErrNotFound
+	// ErrNotServing: the node is cut off from the log and may not answer from
+	// its copies.
+	ErrNotServing = node.ErrNotServing
+	// ErrTooLarge: the value is beyond the limit.
+	ErrTooLarge = node.ErrTooLarge
+	// ErrOverloaded: a bounded queue is full.
+	ErrOverloaded = node.ErrOverloaded
+	// ErrNotLanded: the write is certainly not in the log.
+	ErrNotLanded = events.ErrNotLanded
+	// ErrIndeterminate: the write may be in the log, or come to be.
+	ErrIndeterminate = events.ErrIndeterminate
+	// ErrInvalid: a name, setting or scope breaks a rule.
+	ErrInvalid = events.ErrInvalid
+	// ErrNoDomain: the domain was never created.
+	ErrNoDomain = events.ErrNoDomain
+)
+
+// Value is a read's answer.
+type Value struct {
+	Bytes []byte
+	Tags  []string
+	// Expires is when the copy ends.
+	Expires time.Time
+	// Source is where it was found: memory, disk, redis, owner or origin.
+	Source string
+	// Stale marks a value that a node gave although it was cut off (domains
+	// with policy serve only).
+	Stale bool
+}
+
+// ReadOption changes one read.
+type ReadOption func(*node.ReadOptions)
+
+// At reads at level l instead of the default, which is Bounded by the lease.
+func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
+
+// Get returns the value of key. Without an Origin in the config it never
+// loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
+func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (Value, error) {
+	o := node.ReadOptions{Load: c.origin}
+	for _, f := range opts {
+		f(&o)
+	}
+	r, err := c.node.Get(ctx, key, nil, o)
+	if err != nil {
+		return Value{}, err
+	}
+	return valueOf(r), nil
+}
+
+// GetInto returns the bytes of key's value in buf, which should have room for
+// the entry: the value, the key, its tags and 64 bytes. A hit in memory then
+// allocates nothing. Options cost allocations: there are none.
+func (c *Client) GetInto(ctx context.Context, key string, buf []byte) ([]byte, error) {
+	r, err := c.node.Get(ctx, key, buf, node.ReadOptions{Load: c.origin})
+	if err != nil {
+		return nil, err
+	}
+	return r.Entry.Payload(), nil
+}
+
+// GetOrLoad returns the value of key, and asks load for it if no tier has a
+// live copy: once for all callers of this process who ask meanwhile.
+func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ...ReadOption) (Value, error) {
+	o := node.ReadOptions{Load: adapt(load)}
+	for _, f := range opts {
+		f(&o)
+	}
+	r, err := c.node.Get(ctx, key, nil, o)
+	if err != nil {
+		return Value{}, err
+	}
+	return valueOf(r), nil
+}
+
+func valueOf(r node.Result) Value {
+	v := Value{Bytes: r.Entry.Payload(), Source: r.Source.String(), Stale: r.Stale}
+	if ms := r.Entry.ExpiryMilli(); ms != 0 {
+		v.Expires = time.UnixMilli(ms)
+	}
+	for t := range r.Entry.Tags() {
+		v.Tags = append(v.Tags, t)
+	}
+	return v
+}
+
+func adapt(load Loader) node.Loader {
+	if load == nil {
+		return nil
+	}
+	return func(ctx context.Context, key string) (node.Loaded, error) {
+		l, err := load(ctx, key)
+		return loadedOf(l, 0), err
+	}
+}
+
+func loadedOf(l Loaded, codec tiers.Codec) node.Loaded {
+	out := node.Loaded{Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec}
+	if l.NotFound {
+		out.Flags |= tiers.FlagNegative
+		out.Payload = nil
+	}
+	return out
+}
+
+// WriteOption changes one write.
+type WriteOption func(*write)
+
+type write struct {
+	put     node.PutOptions
+	concern node.Concern
+}
+
+// TTL sets how long the value may live.
+func TTL(d time.Duration) WriteOption { return func(w *write) { w.put.TTL = d } }
+
+// Tags name what would make the value wrong.
+func Tags(tags ...string) WriteOption {
+	return func(w *write) { w.put.Tags = append(w.put.Tags, tags...) }
+}
+
+// RowVersion gives the value the origin's version of its row: of two Sets that
+// carry one, the higher wins.
+func RowVersion(n uint64) WriteOption {
+	return func(w *write) { w.put.Version = Version{N: n, Known: true} }
+}
+
+// Everywhere makes the write return only once no read that starts later, on
+// any node, can see an older value. It takes a lease's length at most if a
+// member has died.
+func Everywhere() WriteOption { return func(w *write) { w.concern = node.Everywhere } }
+
+func gather(opts []WriteOption) write {
+	var w write
+	for _, f := range opts {
+		f(&w)
+	}
+	w.put.Concern = w.concern
+	return w
+}
+
+// Set writes a value. It returns once the write is in the log and applied on
+// this node.
+//
+// A Set after a database commit can lose a race that Invalidate plus a load
+// can't: two writers may commit in one order and Set in the other. Use
+// [RowVersion], or invalidate.
+func (c *Client) Set(ctx context.Context, key string, value []byte, opts ...WriteOption) (Token, error) {
+	return c.node.Put(ctx, key, value, gather(opts).put)
+}
+
+// Delete invalidates keys.
+func (c *Client) Delete(ctx context.Context, keys ...string) (Token, error) {
+	return c.Invalidate(ctx, Invalidation{Keys: keys})
+}
+
+// Invalidation says which copies die: the union of its parts.
+type Invalidation struct {
+	Keys []string
+	// Tags: every value that carries one of them.
+	Tags []string
+	// Prefixes: every key under one of them; a prefix ends with ':'.
+	Prefixes []string
+	// Globs: every key that matches one of them; '*' and '?' match, '\'
+	// escapes.
+	Globs []string
+	// All: everything in the domain.
+	All bool
+	// Soft leaves the dead as a marked fallback.
+	Soft bool
+	// Source is the origin's position of the change (LSN, GTID), if known.
+	Source string
+}
+
+// Invalidate fences what i covers, in one record whatever the number of
+// copies. It returns once the record is in the log and applied on this node.
+func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOption) (Token, error) {
+	inv := events.Invalidate{
+		Scope:  events.Scope{Keys: i.Keys, Tags: i.Tags, Prefixes: i.Prefixes, Globs: i.Globs, All: i.All},
+		Soft:   i.Soft,
+		Source: i.Source,
+	}
+	return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
+}
+
+// Token returns what this client has seen, to be passed to another process
+// that should see no less.
+func (c *Client) Token() Token { return c.node.Token() }
+
+// Reload loads key anew through the origin, whether or not a copy lives. It
+// returns [ErrNotFound] if there is no origin.
+func (c *Client) Reload(ctx context.Context, key string) error {
+	if c.origin == nil {
+		return &node.Error{Op: "reload", Key: key, Err: ErrNotFound, Hint: "this node has no origin"}
+	}
+	_, err := c.node.Get(ctx, key, nil, node.ReadOptions{Load: c.origin, Level: consistency.Strong()})
+	if errors.Is(err, ErrNotFound) {
+		return nil // cached as such
+	}
+	return err
+}
+
+// Node returns the node that runs in this process, for the servers that
+// Tercet puts on top of it.
+func (c *Client) Node() *node.Node { return c.node }

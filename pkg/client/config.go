@@ -1,0 +1,167 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// Config says which domain to join and with what. Only Domain is required.
+type Config struct {
+	// Domain is the domain's name. It must have been created (`tercet domain
+	// create`), or Create be set.
+	Domain string
+
+	// NATSURL is where the log is; default nats://127.0.0.1:4222. NATS holds
+	// further options (credentials, TLS).
+	NATSURL string
+	NATS    []nats.Option
+	// Conn, if set, is used instead, and stays open after Close.
+	Conn *nats.Conn
+
+	// RedisURL is the shared tier: redis://, rediss://, unix://, or
+	// redis+sentinel:// and redis+cluster:// with their query parameters.
+	// Empty: there is none.
+	RedisURL string
+	// RedisTimeout bounds one operation on it; default 100 ms.
+	RedisTimeout time.Duration
+
+	// DataDir is where the disk tier lives. Empty: in memory, so that a
+	// restart begins with nothing.
+	DataDir string
+	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB.
+	// An entry may take a 1024th of L1Size; larger ones are served from
+	// further out.
+	L1Size, L3Size int64
+	// DiskCache is the memory that the disk tier keeps blocks in; default
+	// 32 MiB.
+	DiskCache int64
+
+	// NodeID names this process among the members; default the host's name
+	// and a random suffix.
+	NodeID string
+	// Addresses are where other processes reach this node, as URLs.
+	Addresses []string
+
+	// DefaultTTL is the life of values that name none; default 1 h.
+	DefaultTTL time.Duration
+	// WaitTimeout is how long a read waits for the freshness that its level
+	// demands; default 2 s.
+	WaitTimeout time.Duration
+	// LoadTimeout bounds a loader; default 30 s. MaxLoads bounds how many run
+	// at once; default 256.
+	LoadTimeout time.Duration
+	MaxLoads    int
+	// MaxValue is the largest value in bytes; default 16 MiB.
+	MaxValue int
+
+	// Origin, if set, is asked by Get for what no tier has, and by the warmer.
+	Origin Loader
+
+	// Create makes the domain, with Settings, if it does not exist. For trials
+	// and tests: in production a domain is made once, on purpose.
+	Create bool
+	// Settings are the constants of a domain that Create makes; default
+	// [DefaultSettings].
+	Settings *Settings
+
+	// Logger is told what an operator should know; default slog.Default().
+	Logger *slog.Logger
+
+	// OnApply, if set, is told every applied record of the log, in order for
+	// each partition, from the goroutine that applies it: don't hold it up.
+	OnApply func(partition int, mark events.Mark, changes []events.Change)
+	// OnRead, if set, is told every key that is read, on the hot path.
+	OnRead func(key string)
+}
+
+// Settings are the constants of a domain, the same for all its members.
+type Settings = events.Settings
+
+// DefaultSettings returns the settings of a domain that says nothing.
+func DefaultSettings() Settings { return events.DefaultSettings() }
+
+// Loaded is what a loader answers.
+type Loaded struct {
+	Value []byte
+	// TTL is how long the copy may live; 0: the client's default.
+	TTL time.Duration
+	// Tags name what would make the value wrong.
+	Tags []string
+	// Version is the row's version in the origin, if it has one.
+	Version Version
+	// NotFound says that the origin has no such value. That is cached too, for
+	// TTL: give it tags of what would change it.
+	NotFound bool
+}
+
+// Loader asks the origin for a key's value. It must see everything that was
+// committed before it was called: not run in a transaction of its caller's,
+// not read a replica that lags. Cached reads with its ctx are followed: the
+// value then dies with everything that went into it.
+type Loader func(ctx context.Context, key string) (Loaded, error)
+
+// Version is a row version; the zero one is absent.
+type Version = events.Version
+
+// Level is how fresh a read must be.
+type Level = consistency.Level
+
+// Token is what a session has seen. Pass its String on to other processes.
+type Token = consistency.Token
+
+// Eventual asks for what is there.
+func Eventual() Level { return consistency.Eventual() }
+
+// Bounded asks for a staleness of at most d; by default, and at most, the
+// domain's lease.
+func Bounded(d time.Duration) Level { return consistency.Bounded(d) }
+
+// Session asks for at least what t's holder has seen or written.
+func Session(t Token) Level { return consistency.Session(t) }
+
+// Strong asks for the newest value in the log at the moment of the call.
+func Strong() Level { return consistency.Strong() }
+
+// ParseToken reads what Token.String wrote.
+func ParseToken(s string) (Token, error) { return consistency.ParseToken(s) }
+
+func (c Config) withDefaults() Config {
+	preset(&c.NATSURL, nats.DefaultURL)
+	preset(&c.L1Size, 64<<20)
+	preset(&c.L3Size, 10<<30)
+	preset(&c.DiskCache, 32<<20)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.NodeID == "" {
+		c.NodeID = defaultNodeID()
+	}
+	return c
+}
+
+func preset[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func defaultNodeID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%.100s-%s", host, hex.EncodeToString(b[:]))
+}

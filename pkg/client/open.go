@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/raptorflow/tercet/internal/clock"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/groupcommit"
+	"github.com/raptorflow/tercet/internal/events/jslog"
+	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/tiers/disk"
+	"github.com/raptorflow/tercet/internal/tiers/memory"
+	"github.com/raptorflow/tercet/internal/tiers/redis"
+)
+
+// Client is a member of a domain. Make one with [Open].
+type Client struct {
+	cfg    Config
+	node   *node.Node
+	origin node.Loader
+
+	nc      *nats.Conn
+	domain  *jslog.Domain
+	commits []*groupcommit.Committer
+	redis   goredis.UniversalClient
+	l1      *memory.Cache
+	l2      *redis.Tier
+	l3      *disk.Store
+
+	stop   context.CancelFunc
+	done   chan struct{} // closed when the node has ended
+	fault  error         // why; set before done is closed
+	closed sync.Once
+	err    error
+}
+
+// Open joins a domain and returns once this process may serve: when it has
+// applied everything up to its own first sign of life in the log. ctx bounds
+// that; it does not end the client, [Client.Close] does.
+//
+// Errors: [ErrNoDomain] (with the command that creates one), [ErrInvalid],
+// what the network says.
+func Open(ctx context.Context, cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	if err := events.ValidateDomain(cfg.Domain); err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{})}
+	if err := c.build(ctx); err != nil {
+		c.release()
+		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, err)
+	}
+	running, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	go func() {
+		c.fault = c.node.Run(running)
+		close(c.done)
+	}()
+	select {
+	case <-c.node.Ready():
+		return c, nil
+	case <-c.done:
+		c.release()
+		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, c.fault)
+	case <-ctx.Done():
+		why := c.node.Serving()
+		_ = c.Close(context.WithoutCancel(ctx)) // the deadline is the news
+		return nil, fmt.Errorf("open domain %q: %w while joining: %w", cfg.Domain, ctx.Err(), why)
+	}
+}
+
+func (c *Client) build(ctx context.Context) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	domain, err := jslog.Open(ctx, c.nc, c.cfg.Domain)
+	if errors.Is(err, events.ErrNoDomain) && c.cfg.Create {
+		s := events.DefaultSettings()
+		if c.cfg.Settings != nil {
+			s = *c.cfg.Settings
+		}
+		// Two who create at once with the same settings both succeed.
+		if err = jslog.Create(ctx, c.nc, c.cfg.Domain, s); err == nil {
+			domain, err = jslog.Open(ctx, c.nc, c.cfg.Domain)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.domain = domain
+	settings := domain.Settings()
+
+	incarnation, err := events.NewIncarnation(rand.Reader)
+	if err != nil {
+		return err
+	}
+	system := clock.NewSystem()
+	deps := node.Deps{Clock: system, Incarnation: incarnation, Logger: c.cfg.Logger.With("domain", c.cfg.Domain)}
+	for i := range settings.Partitions {
+		l := domain.Log(i)
+		commit, err := groupcommit.New(l, groupcommit.Config{Publisher: incarnation})
+		if err != nil {
+			return err
+		}
+		c.commits = append(c.commits, commit)
+		deps.Logs = append(deps.Logs, l)
+		deps.Committers = append(deps.Committers, commit)
+	}
+	if err := c.buildTiers(settings, system, &deps); err != nil {
+		return err
+	}
+	c.node, err = node.New(deps, node.Config{
+		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
+		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
+		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
+		OnApply: c.cfg.OnApply, OnRead: c.cfg.OnRead,
+	})
+	return err
+}
+
+func (c *Client) connect() error {
+	if c.nc = c.cfg.Conn; c.nc != nil {
+		return nil
+	}
+	opts := append([]nats.Option{
+		nats.Name("tercet " + c.cfg.Domain + " " + c.cfg.NodeID),
+		nats.MaxReconnects(-1), // a node waits for its log as long as it takes
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+	}, c.cfg.NATS...)
+	nc, err := nats.Connect(c.cfg.NATSURL, opts...)
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	c.nc = nc
+	return nil
+}
+
+func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps *node.Deps) (err error) {
+	partition := func(key string) int { return node.Partition(key, settings.Partitions) }
+	now := func() int64 { return deps.Clock.Now().Unix }
+	c.l1, err = memory.New(memory.Config{
+		Bytes: int(c.cfg.L1Size), Partitions: settings.Partitions, Partition: partition,
+		Ticks: system.Ticks,
+	})
+	if err != nil {
+		return err
+	}
+	deps.Memory = c.l1
+	c.l3, err = disk.Open(disk.Config{
+		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Partition: partition,
+		Logger: deps.Logger, Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	deps.Disk = diskPort{c.l3}
+	if c.cfg.RedisURL == "" {
+		return nil
+	}
+	c.redis, err = redis.NewClient(redis.ClientConfig{URL: c.cfg.RedisURL})
+	if err != nil {
+		return err
+	}
+	c.l2, err = redis.New(redis.Config{
+		Client: c.redis, Domain: c.cfg.Domain, Timeout: c.cfg.RedisTimeout,
+		Epoch: func(key string) events.Epoch { return c.node.Epoch(key) },
+		Now:   func() time.Time { return time.UnixMilli(now()) },
+	})
+	if err != nil {
+		return err
+	}
+	deps.Shared = c.l2
+	return nil
+}
+
+// Close ends serving, says so to the others, and releases everything. It waits
+// for the node's loops; ctx bounds that. Closing twice does nothing more.
+func (c *Client) Close(ctx context.Context) error {
+	c.closed.Do(func() {
+		c.stop()
+		select {
+		case <-c.done:
+			c.err = c.fault
+		case <-ctx.Done():
+			c.err = fmt.Errorf("close: %w; what still runs is left behind", ctx.Err())
+			return
+		}
+		c.err = errors.Join(c.err, c.release())
+	})
+	return c.err
+}
+
+// Done is closed when the node has ended, by Close or by a fault, which Close
+// returns.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// release lets go of what was built, the last first.
+func (c *Client) release() error {
+	var errs []error
+	for _, x := range c.commits {
+		x.Close()
+	}
+	if c.domain != nil {
+		c.domain.Close()
+	}
+	if c.redis != nil {
+		errs = append(errs, c.redis.Close())
+	}
+	if c.l3 != nil {
+		errs = append(errs, c.l3.Close())
+	}
+	if c.nc != nil && c.cfg.Conn == nil {
+		c.nc.Close()
+	}
+	return errors.Join(errs...)
+}
