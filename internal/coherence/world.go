@@ -27,6 +27,10 @@ type World struct {
 	// recent remembers the digests behind us, so that what others report of
 	// their place can be compared (H1, H2).
 	recent ring
+	// unanchored are the identities of the last records applied while the
+	// digest was not anchored, ending with last: with a member's digest at any
+	// of their positions it can be.
+	unanchored []events.ID
 
 	// horizon: births below it are refused, for fences may be unknown there.
 	horizon events.Position
@@ -263,12 +267,24 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 }
 
 // Successor returns the World of a node that begins anew on the same log: it
-// has applied nothing, but remembers which epochs were left.
-func Successor(w *World) *World {
+// has applied nothing, but remembers which epochs were left, those of the
+// arguments among them.
+func Successor(w *World, left ...events.Epoch) *World {
 	s := New()
-	s.former = w.former
-	if w.epoch != 0 {
-		s.former = append(s.former[:len(s.former):len(s.former)], w.epoch)
+	s.former = append(s.former, w.former...)
+	for _, e := range append(left, w.epoch) {
+		s.leave(e)
 	}
 	return s
+}
+
+// leave remembers an epoch as one that was left.
+func (w *World) leave(e events.Epoch) {
+	if e == 0 || w.WasEpoch(e) {
+		return
+	}
+	w.former = append(w.former, e)
+	if n := len(w.former) - formerEpochs; n > 0 {
+		w.former = w.former[n:]
+	}
 }

@@ -53,8 +53,7 @@ type Settings struct {
 	InlineMax int `json:"inline_max"`
 	// Policy is what a node does when it is cut off.
 	Policy Policy `json:"policy"`
-	// Replicas and Storage belong to the log's streams: how many servers keep
-	// them (1, 3 or 5).
+	// Replicas is how many servers keep the log: 1, 3 or 5.
 	Replicas int `json:"replicas"`
 }
 

@@ -92,7 +92,6 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error
 func (p *partition) act(m events.Mark, e *coherence.Effects) {
 	if e.Void {
 		p.dropAll()
-		p.fencesSince.Store(uint64(m.Position))
 		p.guardSince.Store(uint64(m.Position))
 		p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
 		p.n.stats.epochs.Add(1)
@@ -215,11 +214,6 @@ func (p *partition) dropAll() {
 // this start, take its place, and what was born before is dead. Any goroutine
 // may find the disk lost.
 func (p *partition) loseDisk(err error) {
-	if p.blind.Load() {
-		return
-	}
-	// The floor for births rises before anyone trusts the guard slots.
-	p.fencesSince.Store(p.guardSince.Load())
 	if p.blind.Swap(true) {
 		return
 	}

@@ -355,6 +355,12 @@ func (k *keeper) share(ctx context.Context, p *partition, e tiers.Entry) {
 	if n.shared == nil {
 		return
 	}
+	// A copy that outlives the record it was born behind, in a log that lost
+	// its tail, would pass for one of the new history (H5).
+	if err := p.testify(ctx, e.Birth()); err != nil {
+		n.stats.notKept.Add(1)
+		return
+	}
 	if err := n.shared.Put(ctx, e); errors.Is(err, tiers.ErrUnavailable) {
 		n.stats.sharedErrors.Add(1)
 	}

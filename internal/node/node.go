@@ -130,10 +130,6 @@ func (p *partition) restore() error {
 		p.batch = nil
 	}
 	p.guardSince.Store(uint64(p.world.Applied()))
-	p.fencesSince.Store(uint64(p.world.Horizon()))
-	if p.batch == nil {
-		p.fencesSince.Store(p.guardSince.Load())
-	}
 	p.applied.Store(uint64(p.world.Applied()))
 	p.mirror()
 	return nil

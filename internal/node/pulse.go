@@ -104,6 +104,13 @@ func (q *pulses) count() uint64 {
 	return q.applied
 }
 
+// voided reports whether the pulse began before the history changed.
+func (q *pulses) voided(number uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return number <= q.void
+}
+
 // forget voids every pulse that has begun.
 func (q *pulses) forget() {
 	q.mu.Lock()
@@ -199,28 +206,23 @@ func (p *partition) pulseNow(number uint64) *events.Pulse {
 	return c
 }
 
-// pulseApplied extends fresh-as-of, now that everything in front of an own
+// pulseApplied is told by the apply loop that everything in front of an own
 // pulse has been applied.
 func (p *partition) pulseApplied(c ownPulse) {
 	s, ok := p.pulses.take(c.number)
-	if !ok {
+	if !ok || p.n.leaving.Load() {
 		return
 	}
-	if p.world.Epoch() == 0 { // read by the apply loop, which alone writes it
+	epoch := events.Epoch(p.epoch.Load())
+	if epoch == 0 {
 		p.openEpoch("no record of an epoch is left in the log")
 		return
 	}
-	if p.n.leaving.Load() {
+	if p.n.witness == nil {
+		p.extend(c.number, epoch, s.holder)
 		return
 	}
-	p.fresh.Store(max(p.fresh.Load(), s.holder))
-	p.pulses.done(c.number)
-	p.waiters.wake()
-	if p.n.leaving.Load() {
-		p.fresh.Store(never) // leave came between: C5
-		return
-	}
-	p.n.noteJoined()
+	p.n.flying.Go(func() { p.confirm(p.n.life, c.number, s, epoch, c.position) })
 }
 
 // openEpoch publishes an EpochChange. The loops go on meanwhile; what they
@@ -232,7 +234,7 @@ func (p *partition) openEpoch(why string) {
 		return
 	}
 	p.n.flying.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), p.n.cfg.Settings.Lease)
+		ctx, cancel := context.WithTimeout(p.n.life, p.n.cfg.Settings.Lease)
 		defer cancel()
 		at, _, err := p.out.Append(ctx, &events.EpochChange{Epoch: id, Why: string(p.n.cfg.Node) + ": " + why})
 		p.n.logger.Warn("opened a new epoch", "partition", p.index, "epoch", id.String(), "position", at, "why", why, "error", err)

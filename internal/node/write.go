@@ -162,6 +162,20 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 			return point, fail(at, err, "the write is in the log; some members may still serve the old value")
 		}
 	}
+	// Should the log lose its tail now, the witness knows that there was one
+	// (H6).
+	witnessing, cancel := context.WithTimeout(ctx, unwitnessedFor)
+	defer cancel()
+	switch err := p.testify(witnessing, at); {
+	case err == nil:
+	case errors.Is(err, events.ErrHistoryChanged):
+		return point, fail(at, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: err},
+			"the log's history changed under the write; write again")
+	case ctx.Err() != nil:
+		return point, fail(at, ctx.Err(), "the write is in the log, but not witnessed")
+	default:
+		p.n.stats.unwitnessed.Add(1)
+	}
 	return point, nil
 }
 

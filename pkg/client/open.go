@@ -181,6 +181,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 		return err
 	}
 	deps.Shared = c.l2
+	deps.Witness = witnessPort{c.l2}
 	return nil
 }
 

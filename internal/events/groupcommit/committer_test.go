@@ -132,6 +132,8 @@ func TestChangesOfOneAppendStayTogether(t *testing.T) {
 	})
 }
 
+// Fences go first, since a fence must not stand behind a put of its key; a key
+// that is put twice needs two records.
 func TestConflictBeginsTheNextRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
@@ -155,9 +157,32 @@ func TestConflictBeginsTheNextRecord(t *testing.T) {
 			}
 			got = append(got, strings.Join(names, ", "))
 		}
-		want := "put x; put a, fence b; fence a, put c; put c"
+		want := "put x; fence b, fence a, put a, put c; put c"
 		if strings.Join(got, "; ") != want {
 			t.Fatalf("records: %s; want %s", strings.Join(got, "; "), want)
+		}
+	})
+}
+
+// A mix of puts and broad fences must not fall apart into small records.
+func TestPutsAndBroadFencesShareARecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, slow, groupcommit.Config{})
+		var all sync.WaitGroup
+		for i := range 100 {
+			all.Go(func() {
+				c := put(fmt.Sprint(i))
+				if i%2 == 0 {
+					c = &events.Invalidate{Scope: events.Scope{Tags: []string{fmt.Sprint(i)}}}
+				}
+				if _, _, err := f.Append(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := len(f.records(t)); n != 2 {
+			t.Fatalf("%d records, want the first and the rest", n)
 		}
 	})
 }
