@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -66,4 +67,23 @@ func TestTier(t *testing.T) {
 
 func TestTierOnMiniredis(t *testing.T) {
 	suite(t, func(t *testing.T) string { return "redis://" + miniredis.RunT(t).Addr() })
+}
+
+func TestTierOnCluster(t *testing.T) {
+	cluster := process.Cluster(t, 3)
+	tiertest.Run(t, func(t *testing.T, clock *tiertest.Clock) tiertest.Subject {
+		c := client(t, cluster.URL()).(*goredis.ClusterClient)
+		if err := c.ForEachMaster(t.Context(), func(ctx context.Context, m *goredis.Client) error {
+			return m.FlushAll(ctx).Err()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		tier := open(t, Config{Client: c, Now: clock.Now, MaxPayload: 40_000, Timeout: 10 * time.Second})
+		return tiertest.Subject{Tier: tier, TooLarge: 40_001}
+	})
+}
+
+func TestTierBehindSentinel(t *testing.T) {
+	url := process.Sentinel(t, process.Redis(t))
+	suite(t, func(*testing.T) string { return url })
 }
