@@ -35,9 +35,6 @@ type Effects struct {
 	Void bool
 	// Pulses are the pulses of the step, in order.
 	Pulses []*events.Pulse
-	// Diverged is evidence that a member of this epoch applied another history
-	// than this World. Nil if there is none.
-	Diverged *events.HistoryError
 	// Brackets reports that a bracket was opened or closed.
 	Brackets bool
 }
@@ -81,6 +78,12 @@ func (w *World) Apply(s Step) *Effects {
 	w.last = s.Mark
 	w.digest = w.digest.Next(s.Mark.ID)
 	w.recent.push(p, w.digest)
+	if !w.anchored {
+		w.unanchored = append(w.unanchored, s.Mark.ID)
+		if n := len(w.unanchored) - remembered; n > 0 {
+			w.unanchored = w.unanchored[n:]
+		}
+	}
 	if s.Err != nil {
 		w.raise(ByAll, "", at(p, Hard))
 		return e
@@ -183,8 +186,12 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		// Applied still holds.
 		w.epoch = c.Epoch
 	}
-	if c.Epoch == w.epoch && c.Epoch != 0 {
-		w.compare(c)
+	if c.Epoch == w.epoch && c.Epoch != 0 && c.Digest != (events.Digest{}) {
+		if !w.anchored {
+			w.borrow(c.Applied, c.Digest)
+		} else {
+			w.compare(c)
+		}
 	}
 	if c.Leave {
 		delete(w.members, c.Incarnation)
@@ -201,18 +208,36 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 }
 
 func (w *World) compare(c *events.Pulse) {
-	if c.Digest == (events.Digest{}) {
-		return // the sender started in a trimmed log and has none yet
-	}
 	if c.Applied >= w.last.Position {
-		w.effects.Diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
+		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s had applied %d when it published the record at %d", c.Node, c.Applied, w.last.Position)}
 		return
 	}
 	if own, ok := w.DigestAt(c.Applied); ok && own != c.Digest {
-		w.effects.Diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
+		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s computed digest %s there, this node %s", c.Node, c.Digest, own)}
 	}
+}
+
+// borrow anchors the digest on a member's: h(a) is its, and what was applied
+// since then is known here.
+func (w *World) borrow(a events.Position, d events.Digest) {
+	behind := uint64(w.last.Position - a)
+	if a >= w.last.Position || behind > uint64(len(w.unanchored)) {
+		return
+	}
+	ids := w.unanchored[uint64(len(w.unanchored))-behind:]
+	w.anchor(a, d)
+	for i, id := range ids {
+		w.digest = w.digest.Next(id)
+		w.recent.push(a+events.Position(i)+1, w.digest)
+	}
+}
+
+func (w *World) anchor(p events.Position, d events.Digest) {
+	w.digest, w.anchored, w.unanchored = d, true, nil
+	w.recent.forget()
+	w.recent.push(p, d)
 }
 
 // formerEpochs bounds how many left epochs are remembered. A token of an
@@ -222,13 +247,14 @@ const formerEpochs = 16
 // open begins a new epoch at p: nothing born before it lives, and who its
 // members are has to be learnt anew (H4).
 func (w *World) open(p events.Position, id events.Epoch) {
-	if w.epoch != 0 && w.epoch != id {
-		w.former = append(w.former, w.epoch)
-		if n := len(w.former) - formerEpochs; n > 0 {
-			w.former = w.former[n:]
-		}
+	if w.epoch != id {
+		w.leave(w.epoch)
 	}
 	w.epoch = id
+	w.diverged = nil // whatever it was, this is the answer to it
+	// The digest begins anew, so that whoever starts in a trimmed log has a
+	// base: h(p) = H(0, id(p)) where p opens an epoch.
+	w.anchor(p, events.Digest{}.Next(w.last.ID))
 	w.horizon = p
 	w.newest = max(w.newest, p)
 	w.all = Fence{}

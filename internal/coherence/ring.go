@@ -2,9 +2,10 @@ package coherence
 
 import "github.com/raptorflow/tercet/internal/events"
 
-// remembered is how many digests a World keeps behind its place. A member that
-// reports an older place than that is compared at its next report.
-const remembered = 4096
+// remembered is how many digests a World keeps behind its place, 16 bytes
+// each. A member or a witness that reports an older place than that can't be
+// compared, so it should cover what a busy log takes in between two pulses.
+const remembered = 1 << 16
 
 // ring remembers the digests of the last positions.
 type ring struct {
@@ -32,4 +33,3 @@ func (r *ring) at(p events.Position) (events.Digest, bool) {
 	return r.digests[uint64(p)%remembered], true
 }
 
-func (r *ring) forget() { r.n = 0 }

@@ -33,6 +33,11 @@ func (w *World) AppendState(dst []byte) []byte {
 	b = msgp.AppendBytes(b, w.digest[:])
 	b = msgp.AppendBool(b, w.anchored)
 	b = msgp.AppendUint64(b, uint64(w.horizon))
+	b = msgp.AppendBool(b, w.diverged != nil)
+	if w.diverged != nil {
+		b = msgp.AppendUint64(b, uint64(w.diverged.At))
+		b = msgp.AppendString(b, w.diverged.Evidence)
+	}
 	b = msgp.AppendArrayHeader(b, uint32(len(w.members)))
 	for _, m := range w.members {
 		b = msgp.AppendString(b, string(m.Node))
@@ -86,6 +91,9 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	r.fixed(w.digest[:])
 	w.anchored = r.bool()
 	w.horizon = events.Position(r.uint())
+	if r.bool() {
+		w.diverged = &events.HistoryError{At: events.Position(r.uint()), Evidence: r.string()}
+	}
 	for range r.count() {
 		m := Member{Node: events.NodeID(r.string())}
 		r.fixed(m.Incarnation[:])

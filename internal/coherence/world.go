@@ -27,6 +27,10 @@ type World struct {
 	// recent remembers the digests behind us, so that what others report of
 	// their place can be compared (H1, H2).
 	recent ring
+	// unanchored are the identities of the last records applied while the
+	// digest was not anchored, ending with last: with a member's digest at any
+	// of their positions it can be.
+	unanchored []events.ID
 
 	// horizon: births below it are refused, for fences may be unknown there.
 	horizon events.Position
@@ -38,6 +42,10 @@ type World struct {
 	// newest >= every fence above and the horizon: a copy born at or behind it
 	// needs no look at them.
 	newest events.Position
+
+	// diverged is evidence that a member of this epoch applied another history
+	// than this World. A later EpochChange settles it.
+	diverged *events.HistoryError
 
 	members  map[events.Incarnation]Member
 	brackets map[events.BracketID]Bracket
@@ -100,6 +108,16 @@ func (w *World) DigestAt(p events.Position) (events.Digest, bool) {
 		return events.Digest{}, false
 	}
 	return w.recent.at(p)
+}
+
+// Diverged returns evidence, not settled by an EpochChange, that a member of
+// this epoch applied another history; nil if there is none. A node that has
+// such evidence must not call itself fresh (G8).
+func (w *World) Diverged() error {
+	if w.diverged == nil {
+		return nil
+	}
+	return w.diverged
 }
 
 // Horizon returns the position below which every birth is refused.
@@ -263,12 +281,24 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 }
 
 // Successor returns the World of a node that begins anew on the same log: it
-// has applied nothing, but remembers which epochs were left.
-func Successor(w *World) *World {
+// has applied nothing, but remembers which epochs were left, those of the
+// arguments among them.
+func Successor(w *World, left ...events.Epoch) *World {
 	s := New()
-	s.former = w.former
-	if w.epoch != 0 {
-		s.former = append(s.former[:len(s.former):len(s.former)], w.epoch)
+	s.former = append(s.former, w.former...)
+	for _, e := range append(left, w.epoch) {
+		s.leave(e)
 	}
 	return s
+}
+
+// leave remembers an epoch as one that was left.
+func (w *World) leave(e events.Epoch) {
+	if e == 0 || w.WasEpoch(e) {
+		return
+	}
+	w.former = append(w.former, e)
+	if n := len(w.former) - formerEpochs; n > 0 {
+		w.former = w.former[n:]
+	}
 }

@@ -61,7 +61,7 @@ func defaults(b Binary) *Config {
 
 		Invalidator: Invalidator{
 			Stream: "EVENTS", Subject: "events.>", DeadPrefix: "events-dead", Durable: "invalidator",
-			Workers: 4, Retries: 5,
+			Workers: 1024, Retries: 5,
 		},
 		Warmer: Warmer{Timeout: 5 * time.Second, Rate: 100, Concurrency: 8, Keys: 1000},
 	}
@@ -161,7 +161,7 @@ func settings(c *Config) []setting {
 		{key: "invalidator.durable", value: text(&c.Invalidator.Durable), used: ForInvalidator,
 			usage: "name of the consumer that invalidators share"},
 		{key: "invalidator.workers", value: count(&c.Invalidator.Workers, 1), used: ForInvalidator,
-			usage: "how many events are worked on at once"},
+			usage: "how many events are worked on at once; many share one record of the log"},
 		{key: "invalidator.retries", value: count(&c.Invalidator.Retries, 0), used: ForInvalidator,
 			usage: "how often an event is tried again before it is a dead letter"},
 

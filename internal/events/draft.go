@@ -49,6 +49,10 @@ func (d *Draft) Size() int { return recordHead + len(d.body) }
 // Len returns the number of changes.
 func (d *Draft) Len() int { return len(d.changes) }
 
+// Puts reports whether a change puts a key. Drafts that put none are joined
+// first, since a broad fence must not stand behind a put.
+func (d *Draft) Puts() bool { return len(d.put) > 0 }
+
 // Join appends o's changes to d's, unless the record would be larger than most
 // bytes or [MaxChanges], or a change of o must not stand behind one of d (see
 // [Conflicts]). It reports whether it did; o is never modified.

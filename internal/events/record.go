@@ -6,7 +6,7 @@ import "time"
 // applied together or not at all: what must die together travels in one
 // record. No change of a record may cover a key that an earlier change of the
 // same record puts, since both would have the same birth; [Record.Validate]
-// refuses that.
+// refuses that, and every broad fence behind a put. Fences come first.
 type Record struct {
 	Changes []Change
 }

@@ -1,9 +1,6 @@
 package events
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Validate reports the first rule that the record breaks. What breaks none can
 // be encoded, and applying it is well defined.
@@ -101,7 +98,9 @@ func (r Record) validateOrder() error {
 }
 
 // Conflicts reports whether c must not stand in one record behind changes that
-// put the keys of put. Whoever gathers changes into records asks it.
+// put the keys of put: it fences or puts one of them, or is so broad (tags,
+// prefixes, globs, all, an end, an epoch) that it may. Whoever gathers changes
+// into records asks it, and does well to gather fences before puts.
 func Conflicts(put map[string]struct{}, c Change) bool { return conflict(put, c) != nil }
 
 func conflict(put map[string]struct{}, c Change) error {
@@ -125,20 +124,14 @@ func conflict(put map[string]struct{}, c Change) error {
 		// An end fences a scope that only the log knows.
 		return fmt.Errorf("%w record: %T behind a put", ErrInvalid, c)
 	}
-	if scope.All || len(scope.Tags) > 0 || len(scope.Globs) > 0 {
-		// Tags lie within entries, and globs are slow: neither is worth a look.
-		return fmt.Errorf("%w record: a fence of tags, globs or all behind a put", ErrInvalid)
+	if scope.Broad() {
+		// Tags lie within entries; and to hold every prefix and glob against
+		// every key would let one record cost seconds to validate.
+		return fmt.Errorf("%w record: a fence of tags, prefixes, globs or all behind a put", ErrInvalid)
 	}
 	for _, k := range scope.Keys {
 		if _, hit := put[k]; hit {
 			return fmt.Errorf("%w record: fences %q behind its put", ErrInvalid, clip(k))
-		}
-	}
-	for _, p := range scope.Prefixes {
-		for k := range put {
-			if strings.HasPrefix(k, p) {
-				return fmt.Errorf("%w record: fences prefix %q behind a put of %q", ErrInvalid, clip(p), clip(k))
-			}
 		}
 	}
 	return nil

@@ -158,8 +158,11 @@ func DecodeRecord(data []byte) (Record, error) {
 	if err != nil {
 		return fail(ErrMalformed, "changes", err.Error())
 	}
-	if n == 0 || n > MaxChanges {
-		return fail(ErrTooLarge, "changes", fmt.Sprintf("%d, want 1 to %d", n, MaxChanges))
+	if n == 0 {
+		return fail(ErrMalformed, "changes", "none")
+	}
+	if n > MaxChanges {
+		return fail(ErrTooLarge, "changes", fmt.Sprintf("%d, at most %d", n, MaxChanges))
 	}
 	r := Record{Changes: make([]Change, 0, n)}
 	for i := range int(n) {

@@ -19,10 +19,10 @@ import (
 // more calls are under way, the more fences may share a record.
 type Fencer interface {
 	// Fence returns nil once all the fences, which belong together, are in the
-	// domain's log. An error that wraps [events.ErrInvalid] or
-	// [events.ErrTooLarge] says that they never will be; after any other error
-	// they are tried again, though some may have landed. It does not keep the
-	// fences after it returned.
+	// domain's log. An error that wraps [events.ErrTooLarge] says that one
+	// record can't hold them, so that they come again in smaller groups; one
+	// that wraps [events.ErrInvalid] says that they will never land. After any
+	// other error they are tried again, though some may have landed.
 	Fence(ctx context.Context, domain string, fences ...*events.Invalidate) error
 }
 

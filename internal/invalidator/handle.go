@@ -1,6 +1,7 @@
 package invalidator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -46,16 +47,16 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	}, i.config.Decode)
 	faults := []error{err}
 	unreadable := err != nil
-	plan := plan{}
+	var p plan
 	active := i.rules.Load()
 	for _, e := range happened {
 		out, err := active.set.Evaluate(e)
 		faults = append(faults, err)
-		plan.add(out, err)
+		p.add(out, err)
 	}
 	// Fences first: an error about one rule must not hold back what the
 	// others say, and a dead letter without its fence is a lost invalidation.
-	if err := i.fence(m, plan); err != nil {
+	if err := i.fence(m, p); err != nil {
 		if !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
 			return err
 		}
@@ -65,15 +66,15 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	if unreadable {
 		i.stats.undecodable.Add(1)
 	}
-	for _, v := range plan.verdicts {
+	for _, v := range p.verdicts {
 		active.count(&i.stats, v)
 	}
 	if err := errors.Join(faults...); err != nil {
-		p := &poison{err: err}
+		letter := &poison{err: err}
 		if len(happened) > 0 {
-			p.event = happened[0]
+			letter.event = happened[0]
 		}
-		return p
+		return letter
 	}
 	return nil
 }
@@ -115,7 +116,7 @@ func (i *Invalidator) fence(m *message.Message, p plan) error {
 	var faults []error
 	for _, domain := range p.domains {
 		fences := p.fences[domain]
-		if err := i.deps.Fencer.Fence(m.Context(), domain, fences...); err != nil {
+		if err := i.land(m.Context(), domain, fences); err != nil {
 			i.stats.failures.Add(1)
 			faults = append(faults, fmt.Errorf("fence domain %q: %w", domain, err))
 			continue
@@ -135,12 +136,27 @@ func (i *Invalidator) fence(m *message.Message, p plan) error {
 	return errors.Join(faults...)
 }
 
+// land puts fences into a domain's log, together if one record holds them. What
+// a large batch of events means may not fit; then it goes in halves.
+func (i *Invalidator) land(ctx context.Context, domain string, fences []*events.Invalidate) error {
+	err := i.deps.Fencer.Fence(ctx, domain, fences...)
+	if len(fences) < 2 || !errors.Is(err, events.ErrTooLarge) {
+		return err
+	}
+	half := len(fences) / 2
+	faults := []error{i.land(ctx, domain, fences[:half]), i.land(ctx, domain, fences[half:])}
+	if err := mendable(faults); err != nil {
+		return err
+	}
+	return errors.Join(faults...)
+}
+
 // mendable returns the faults that a retry may mend, without the others: one
 // domain's refusal must not make a dead letter while another's log is away.
 func mendable(faults []error) error {
 	var some []error
 	for _, err := range faults {
-		if !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
+		if err != nil && !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
 			some = append(some, err)
 		}
 	}

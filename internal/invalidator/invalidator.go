@@ -2,6 +2,7 @@ package invalidator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type Invalidator struct {
 	rules  atomic.Pointer[activeRules]
 	stats  counters
 	ready  chan struct{}
+	ran    atomic.Bool
 }
 
 // New returns an invalidator that does nothing until [Invalidator.Run].
@@ -47,10 +49,17 @@ func (i *Invalidator) SetRules(set *rules.Set) {
 // Ready is closed once events are being followed.
 func (i *Invalidator) Ready() <-chan struct{} { return i.ready }
 
+// ErrRan reports a second call of [Invalidator.Run].
+var ErrRan = errors.New("invalidator ran already")
+
 // Run follows events until ctx ends, then lets those under way finish for at
 // most Grace and returns nil. It returns an error only if it could not start;
-// a stream that is missing or out of reach it waits for. It may be called once.
+// a stream that is missing or out of reach it waits for. A second call is
+// refused with [ErrRan].
 func (i *Invalidator) Run(ctx context.Context) error {
+	if i.ran.Swap(true) {
+		return ErrRan
+	}
 	c := i.config
 	// Events under way outlive ctx by Grace: cutting them off would have them
 	// fenced again by another process, and make every shutdown look like an
@@ -72,8 +81,9 @@ func (i *Invalidator) Run(ctx context.Context) error {
 		return fmt.Errorf("start invalidator: %w", err)
 	}
 	router.AddMiddleware(
-		// Outermost first: a dead letter is made only of what no retry mends.
-		// The other way round poison would swallow the first failure.
+		// Outermost first: what reaches the dead letters has been retried, and
+		// a letter that could not be stored goes back to the stream instead of
+		// having its event fenced again at once.
 		i.deadLetters,
 		middleware.Retry{
 			MaxRetries:          c.Retries,

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ type log struct {
 	order  []string
 	fail   func(domain string, attempt int) error
 	calls  map[string]int // by domain and cause
+	most   int            // if set, how many fences fit into a record
 	block  chan struct{}  // if set, Fence waits for it or its context
 	begun  chan struct{}  // gets a token per blocked call
 }
@@ -68,6 +70,9 @@ func (l *log) Fence(ctx context.Context, domain string, fences ...*events.Invali
 	defer l.mu.Unlock()
 	call := domain + " " + fences[0].Cause.Event
 	l.calls[call]++
+	if l.most > 0 && len(fences) > l.most {
+		return fmt.Errorf("append: %w", events.ErrTooLarge)
+	}
 	if l.fail != nil {
 		if err := l.fail(domain, l.calls[call]); err != nil {
 			return err
@@ -110,9 +115,9 @@ type fixture struct {
 	js     jetstream.JetStream
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, opts ...process.NATSOption) *fixture {
 	t.Helper()
-	f := &fixture{t: t, server: process.NATS(t)}
+	f := &fixture{t: t, server: process.NATS(t, opts...)}
 	nc, err := nats.Connect(f.server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
@@ -316,6 +321,41 @@ func TestUnknownReachIsSaid(t *testing.T) {
 	await(t, "counts", func() bool { return i.Stats().Unreached == 3 })
 }
 
+func TestLetterThatIsTooLargeGoesWithoutItsBody(t *testing.T) {
+	f := newFixture(t, process.ServerConfig("max_payload: 8192"))
+	f.start(newLog())
+	f.publish("events.a", strings.Repeat("x", 8000)) // fits, but not beside the headers
+	await(t, "dead letter", func() bool { return len(f.letters()) == 1 })
+	m := f.letters()[0]
+	if m.Header.Get(invalidator.HeaderOmitted) != "true" || len(m.Data) != 0 || m.Header.Get(invalidator.HeaderSequence) != "1" {
+		t.Errorf("letter of %d bytes with %v", len(m.Data), m.Header)
+	}
+}
+
+func TestBatchBeyondOneRecordIsSplit(t *testing.T) {
+	f, l := newFixture(t), newLog()
+	l.most = 2
+	attempts := 0
+	l.fail = func(string, int) error { // half of a batch that fails is tried again
+		if attempts++; attempts == 3 {
+			return errors.New("no leader")
+		}
+		return nil
+	}
+	i, _ := f.start(l)
+	var batch, want []string
+	for k := range 7 {
+		batch = append(batch, event("price", strconv.Itoa(k), fmt.Sprintf(`{"id":%d}`, k)))
+		want = append(want, fmt.Sprintf("shop/key:product:%d:price", k))
+	}
+	f.publish("events.many", "["+strings.Join(batch, ",")+"]")
+	await(t, "fences", l.has(want...))
+	await(t, "acknowledgement", f.settled)
+	if s := i.Stats(); s.DeadLetters != 0 || s.Failures != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestRefusedFenceIsPutAsideAndOthersLand(t *testing.T) {
 	f, l := newFixture(t), newLog()
 	l.fail = func(domain string, _ int) error {
@@ -341,6 +381,9 @@ func TestShutdownFinishesWorkAndPoisonsNothing(t *testing.T) {
 	r.cancel()
 	close(l.block) // the grace lets it finish
 	r.wait()
+	if err := i.Run(t.Context()); !errors.Is(err, invalidator.ErrRan) {
+		t.Errorf("second Run = %v, want ErrRan", err)
+	}
 	if !l.has("shop/tag:label:red")() {
 		t.Error("work under way was cut off")
 	}

@@ -30,7 +30,7 @@ func (p *partition) sink(batch []events.Delivery) error {
 		}
 		*steps = append(*steps, coherence.Step{Mark: d.Mark, Record: r, Err: err})
 	}
-	pulsed, diverged := p.apply(*steps)
+	pulsed := p.apply(*steps)
 	p.applied.Store(uint64(batch[len(batch)-1].Position))
 	p.n.stats.applied.Add(uint64(len(batch)))
 	p.waiters.wake()
@@ -40,9 +40,9 @@ func (p *partition) sink(batch []events.Delivery) error {
 		}
 	}
 	if pulsed != nil {
-		p.pulseApplied(*pulsed)
+		return p.pulseApplied(*pulsed)
 	}
-	return diverged
+	return nil
 }
 
 // ownPulse is a pulse of this incarnation, applied.
@@ -51,7 +51,7 @@ type ownPulse struct {
 	position events.Position
 }
 
-func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error) {
+func (p *partition) apply(steps []coherence.Step) (own *ownPulse) {
 	p.mu.Lock()
 	if p.blind.Load() {
 		p.batch = nil // a reader found the disk lost
@@ -69,9 +69,6 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error
 				p.pulses.seen(c.Incarnation, p.n.clock.Waiter())
 			}
 		}
-		if e.Diverged != nil && diverged == nil {
-			diverged = e.Diverged // no typed nil into the interface
-		}
 	}
 	p.mirror()
 	if p.batch != nil {
@@ -85,14 +82,13 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error
 		}
 		clear(p.versions)
 	}
-	return own, diverged
+	return own
 }
 
 // act carries out the effects of one record on L1 and on the disk's batch.
 func (p *partition) act(m events.Mark, e *coherence.Effects) {
 	if e.Void {
 		p.dropAll()
-		p.fencesSince.Store(uint64(m.Position))
 		p.guardSince.Store(uint64(m.Position))
 		p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
 		p.n.stats.epochs.Add(1)
@@ -215,11 +211,6 @@ func (p *partition) dropAll() {
 // this start, take its place, and what was born before is dead. Any goroutine
 // may find the disk lost.
 func (p *partition) loseDisk(err error) {
-	if p.blind.Load() {
-		return
-	}
-	// The floor for births rises before anyone trusts the guard slots.
-	p.fencesSince.Store(p.guardSince.Load())
 	if p.blind.Swap(true) {
 		return
 	}

@@ -21,6 +21,16 @@ type flights struct {
 
 func (f *flights) init() { f.of = make(map[string]*flight) }
 
+// land lets f's readers go on, and nobody join it any more.
+func (l *flights) land(key string, f *flight) {
+	l.mu.Lock()
+	if l.of[key] == f {
+		delete(l.of, key)
+	}
+	l.mu.Unlock()
+	close(f.done)
+}
+
 // flight is one load.
 type flight struct {
 	epoch events.Epoch
@@ -134,24 +144,24 @@ func (p *partition) joinable(f *flight) bool {
 // when the reader who started it gives up.
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, load Loader) {
 	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx), birth: f.birth}
-	n.flying.Go(func() {
+	started := n.crew.Go(func() {
 		ctx, cancel := n.loadContext(ctx)
 		defer cancel()
+		kept := false
 		l, err := n.ask(scope.into(ctx), key, load)
 		if err == nil {
-			f.entry, f.private, err = n.keep(p, f, scope, key, l)
+			kept, err = n.keep(p, f, scope, key, l)
 		}
 		f.err = err
-		p.flights.mu.Lock()
-		if p.flights.of[key] == f {
-			delete(p.flights.of, key)
-		}
-		p.flights.mu.Unlock()
-		close(f.done)
-		if f.entry != nil && !f.private {
+		p.flights.land(key, f)
+		if kept {
 			n.keeper.share(ctx, p, f.entry)
 		}
 	})
+	if !started {
+		f.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
+		p.flights.land(key, f)
+	}
 }
 
 // loadContext is the reader's context without its end, but with the load's own
@@ -196,35 +206,38 @@ type nestedLoadKey struct{}
 
 func nestedLoad(ctx context.Context) bool { return ctx.Value(nestedLoadKey{}) != nil }
 
-// keep makes an entry of what was loaded and stores it where it is allowed.
-func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loaded) (tiers.Entry, bool, error) {
+// keep makes the flight's entry of what was loaded, stores it in this process
+// where that is allowed, and reports whether it was.
+func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loaded) (bool, error) {
 	birth, tags, foreign := scope.close(l.Tags)
 	h := n.header(key, l.TTL, tags, l.Codec, l.Version, l.Flags)
 	h.Epoch, h.Birth = f.epoch, birth
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(l.Payload))), &h, l.Payload)
 	if err != nil {
-		return nil, true, err
+		f.private = true
+		return false, err
 	}
-	if foreign || f.epoch == 0 {
-		return e, true, nil
+	f.entry = e
+	if f.private = foreign || f.epoch == 0; f.private {
+		return false, nil
 	}
-	n.fill(p, e)
-	return e, false, nil
+	return n.fill(p, e), nil
 }
 
 // fill puts a copy into the tiers of this process, each of which checks it
 // against the fences that arrived since its birth, in the same moment in which
-// it stores it (P23, P24).
-func (n *Node) fill(p *partition, e tiers.Entry) {
+// it stores it (P23, P24). It reports whether the copy may be kept at all.
+func (n *Node) fill(p *partition, e tiers.Entry) bool {
 	if !p.mayKeep(e) {
 		n.stats.fillsRefused.Add(1)
-		return
+		return false
 	}
 	if err := n.memory.Put(e); errors.Is(err, tiers.ErrOutdated) {
 		n.stats.fillsRefused.Add(1)
-		return
+		return false
 	}
 	p.fillDisk(e)
+	return true
 }
 
 // mayKeep judges a copy by everything but its key's fence, which the tiers
@@ -349,6 +362,12 @@ func (k *keeper) run(ctx context.Context) error {
 func (k *keeper) share(ctx context.Context, p *partition, e tiers.Entry) {
 	n := p.n
 	if n.shared == nil {
+		return
+	}
+	// A copy that outlives the record it was born behind, in a log that lost
+	// its tail, would pass for one of the new history (H5).
+	if err := p.testify(ctx, e.Birth()); err != nil {
+		n.stats.notKept.Add(1)
 		return
 	}
 	if err := n.shared.Put(ctx, e); errors.Is(err, tiers.ErrUnavailable) {

@@ -40,9 +40,6 @@ type partition struct {
 	bypassing atomic.Int64
 	// fresh is fresh-as-of in holder time, or never.
 	fresh atomic.Int64
-	// fencesSince: for copies born below it the fences of single keys are not
-	// known, so that they count as dead. With a disk it is the horizon.
-	fencesSince atomic.Uint64
 	// strangersUntil is when, in waiter time, no member can serve any more that
 	// this node had no chance to hear of since the epoch began (H4).
 	strangersUntil atomic.Int64
@@ -53,6 +50,9 @@ type partition struct {
 	waiters waiters
 	own     ownRecords
 	flights flights
+
+	testified witnessed
+	aborts    aborts
 
 	// What follows belongs to the apply loop alone.
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
@@ -17,7 +18,13 @@ func (p *partition) follow(ctx context.Context) error {
 		p.mu.RLock()
 		from := p.world.Mark()
 		p.mu.RUnlock()
-		err := p.log.Follow(ctx, from, p.sink)
+		following, abort := context.WithCancelCause(ctx)
+		p.aborts.set(abort)
+		err := p.log.Follow(following, from, p.sink)
+		if following.Err() != nil && ctx.Err() == nil {
+			err = context.Cause(following)
+		}
+		abort(nil)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -28,7 +35,12 @@ func (p *partition) follow(ctx context.Context) error {
 		case errors.Is(err, events.ErrHistoryChanged):
 			p.n.stats.regressions.Add(1)
 			p.n.logger.Warn("history of the log changed; the node drops its copies and opens a new epoch", "partition", p.index, "error", err)
-			p.restart()
+			var proof *contradiction
+			if errors.As(err, &proof) {
+				p.restart(proof.epoch)
+			} else {
+				p.restart()
+			}
 			if err := p.announceEpoch(ctx, err.Error()); err != nil {
 				return err
 			}
@@ -45,14 +57,38 @@ func (p *partition) follow(ctx context.Context) error {
 	}
 }
 
-// restart forgets everything that was learnt from the log and every copy.
-func (p *partition) restart() {
+// aborts lets other goroutines end the following of the log with a cause.
+type aborts struct {
+	mu sync.Mutex
+	f  context.CancelCauseFunc
+}
+
+func (a *aborts) set(f context.CancelCauseFunc) {
+	a.mu.Lock()
+	a.f = f
+	a.mu.Unlock()
+}
+
+// abort ends the following of the log because of err; the follow loop takes it
+// from there.
+func (p *partition) abort(err error) {
+	p.aborts.mu.Lock()
+	defer p.aborts.mu.Unlock()
+	if p.aborts.f != nil {
+		p.aborts.f(err)
+	}
+}
+
+// restart forgets everything that was learnt from the log and every copy. The
+// epochs that it left, those of the arguments among them, it remembers.
+func (p *partition) restart(left ...events.Epoch) {
 	// First nothing is served, then nothing is there to be served. Reads that
 	// noted the old lease find it gone when they look again.
 	p.fresh.Store(never)
 	p.pulses.forget()
 	p.mu.Lock()
-	p.world = coherence.Successor(p.world)
+	p.fresh.Store(never) // again: a pulse may have been confirmed in between
+	p.world = coherence.Successor(p.world, left...)
 	p.mirror()
 	p.applied.Store(0)
 	p.guardSince.Store(0)

@@ -52,8 +52,8 @@ func (n *Node) spread(ctx context.Context, p *partition, e tiers.Entry, c *event
 	if c.Version.Known && !p.won(c) {
 		return
 	}
-	if c.Entry == nil {
-		n.fill(p, e)
+	if c.Entry == nil && !n.fill(p, e) {
+		return
 	}
 	n.keeper.share(ctx, p, e)
 }
@@ -91,7 +91,7 @@ func (n *Node) Invalidate(ctx context.Context, inv events.Invalidate, o Invalida
 			done <- i
 			continue
 		}
-		n.flying.Go(func() {
+		n.crew.Go(func() {
 			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
 			done <- i
 		})
@@ -162,6 +162,20 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 			return point, fail(at, err, "the write is in the log; some members may still serve the old value")
 		}
 	}
+	// Should the log lose its tail now, the witness knows that there was one
+	// (H6).
+	witnessing, cancel := context.WithTimeout(ctx, unwitnessedFor)
+	defer cancel()
+	switch err := p.testify(witnessing, at); {
+	case err == nil:
+	case errors.Is(err, events.ErrHistoryChanged):
+		return point, fail(at, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: err},
+			"the log's history changed under the write; write again")
+	case ctx.Err() != nil:
+		return point, fail(at, ctx.Err(), "the write is in the log, but not witnessed")
+	default:
+		p.n.stats.unwitnessed.Add(1)
+	}
 	return point, nil
 }
 
@@ -186,6 +200,12 @@ func hintFor(err error) string {
 func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	began := p.n.clock.Waiter()
 	epoch := p.worldEpoch()
+	if p.n.peers != nil {
+		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
+		if err := p.n.peers.Ask(q); err != nil {
+			p.n.logger.Debug("question was not sent; pulses will answer it", "error", err)
+		}
+	}
 	for {
 		moved := p.waiters.next()
 		wait, pending := p.unconfirmed(epoch, at, began)
@@ -223,7 +243,7 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 	for _, m := range p.members() {
 		// One whose first pulse stands behind the write serves nothing before
 		// it has applied it (the join gate).
-		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at {
+		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at || p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
 			continue
 		}
 		// Who was heard only before we listened counts as heard when this
@@ -260,7 +280,9 @@ func (n *Node) Touch(ctx context.Context, key string, expiry time.Time) (bool, e
 		return false, &Error{Op: "touch", Key: key, Err: err}
 	}
 	p := n.of(key)
-	n.fill(p, e)
+	if !n.fill(p, e) {
+		return false, nil // it died meanwhile
+	}
 	n.keeper.share(ctx, p, e)
 	return true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -20,7 +21,7 @@ import (
 //	1       1     format, 1
 //	2       1     flags
 //	3       1     codec
-//	4       4     CRC-32C of everything behind it
+//	4       4     CRC-32C of everything behind it, begun with the four bytes before
 //	8       8     epoch
 //	16      8     birth
 //	24      8     created, Unix milliseconds
@@ -84,7 +85,8 @@ type Header struct {
 	// Birth is the position that the node had applied when the entry's load
 	// began, or its Put's own. It never rises.
 	Birth events.Position
-	// Created is when the value was loaded or put. Millisecond precision.
+	// Created is when the value was loaded or put. All times are kept to the
+	// millisecond, rounded down.
 	Created time.Time
 	// Expiry is when the entry ends; zero: never.
 	Expiry time.Time
@@ -114,7 +116,7 @@ func EncodedLen(h *Header, n int) int {
 }
 
 // Append appends the encoding of h and payload to dst. It fails with
-// [events.ErrInvalid] if a key or tag breaks a rule.
+// [events.ErrInvalid] if a key, a tag or the flags break a rule.
 func Append(dst []byte, h *Header, payload []byte) (Entry, error) {
 	if err := validate(h); err != nil {
 		return nil, err
@@ -132,15 +134,15 @@ func Append(dst []byte, h *Header, payload []byte) (Entry, error) {
 		flags |= flagVersion
 	}
 	le := binary.LittleEndian
-	b := append(dst, magic, format, byte(flags), byte(h.Codec), 0, 0, 0, 0)
+	b := append(slices.Grow(dst, EncodedLen(h, len(payload))), magic, format, byte(flags), byte(h.Codec), 0, 0, 0, 0)
 	b = le.AppendUint64(b, uint64(h.Epoch))
 	b = le.AppendUint64(b, uint64(h.Birth))
 	b = le.AppendUint64(b, uint64(unixMilli(h.Created)))
-	b = le.AppendUint64(b, uint64(unixMilli(h.Expiry)))
+	b = le.AppendUint64(b, uint64(endMilli(h.Expiry)))
 	b = le.AppendUint16(b, uint16(len(h.Key)))
 	b = le.AppendUint16(b, uint16(tagsLen))
 	if flags&flagSoftExpiry != 0 {
-		b = le.AppendUint64(b, uint64(unixMilli(h.SoftExpiry)))
+		b = le.AppendUint64(b, uint64(endMilli(h.SoftExpiry)))
 	}
 	if flags&flagVersion != 0 {
 		b = le.AppendUint64(b, h.Version.N)
@@ -163,9 +165,21 @@ func unixMilli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
+// endMilli is unixMilli for an end: the first instant of 1970 is one, and must
+// not become "never".
+func endMilli(t time.Time) int64 {
+	if ms := unixMilli(t); ms != 0 || t.IsZero() {
+		return ms
+	}
+	return -1
+}
+
 func validate(h *Header) error {
 	if err := events.ValidateKey(h.Key); err != nil {
 		return err
+	}
+	if h.Flags&^flagsKnown != 0 {
+		return fmt.Errorf("%w entry: unknown flags 0x%02x", events.ErrInvalid, uint8(h.Flags&^flagsKnown))
 	}
 	if len(h.Tags) > events.MaxTags {
 		return fmt.Errorf("%w entry: %d tags, at most %d", events.ErrInvalid, len(h.Tags), events.MaxTags)
@@ -183,9 +197,13 @@ func validate(h *Header) error {
 	return nil
 }
 
-func (e Entry) seal() {
-	binary.LittleEndian.PutUint32(e[4:], crc32.Checksum(e[crcFrom:], castagnoli))
+// checksum covers all bytes but its own. The first four are its initial value:
+// a change of any of them changes it, at no cost.
+func checksum(b []byte) uint32 {
+	return crc32.Update(binary.LittleEndian.Uint32(b), castagnoli, b[crcFrom:])
 }
+
+func (e Entry) seal() { binary.LittleEndian.PutUint32(e[4:], checksum(e)) }
 
 // Stamp sets epoch and birth, which a Put does not know before its record has
 // landed, and seals the entry again. The caller owns e.
@@ -215,7 +233,7 @@ func Parse(b []byte) (Entry, error) {
 		return bad("unknown flags 0x%02x", b[2])
 	}
 	e := Entry(b)
-	if got := crc32.Checksum(b[crcFrom:], castagnoli); got != binary.LittleEndian.Uint32(b[4:]) {
+	if got := checksum(b); got != binary.LittleEndian.Uint32(b[4:]) {
 		return bad("checksum %08x, want %08x", got, binary.LittleEndian.Uint32(b[4:]))
 	}
 	// From here on the bytes are what somebody sealed. The rest guards

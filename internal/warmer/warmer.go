@@ -19,7 +19,10 @@ import (
 // Deps are what a [Warmer] works with.
 type Deps struct {
 	// Logs are the domain's partitions, in order.
-	Logs      []Follower
+	Logs []Follower
+	// Start holds the record of each partition behind which to begin; nil:
+	// from the first that is retained, of which the past is ignored.
+	Start     []events.Mark
 	Accesses  Accesses
 	Queue     Queue
 	Predictor Predictor
@@ -57,6 +60,12 @@ type batch struct {
 func New(d Deps, c Config) (*Warmer, error) {
 	if len(d.Logs) == 0 || d.Accesses == nil || d.Queue == nil || d.Predictor == nil {
 		return nil, fmt.Errorf("%w: logs, accesses, queue and predictor are needed", ErrConfig)
+	}
+	if d.Start == nil {
+		d.Start = make([]events.Mark, len(d.Logs))
+	}
+	if len(d.Start) != len(d.Logs) {
+		return nil, fmt.Errorf("%w: %d starts for %d partitions", ErrConfig, len(d.Start), len(d.Logs))
 	}
 	if d.Partition == nil {
 		if len(d.Logs) > 1 {
@@ -114,7 +123,7 @@ const retryFollow = time.Second
 // first retained one where the history is no longer the known one. Records of
 // the past are sorted out here, so that catching up costs no decoding.
 func (w *Warmer) follow(ctx context.Context, partition int) error {
-	var last events.Mark
+	last := w.deps.Start[partition]
 	for {
 		err := w.deps.Logs[partition].Follow(ctx, last, func(all []events.Delivery) error {
 			if len(all) == 0 {

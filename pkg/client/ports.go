@@ -1,11 +1,14 @@
 package client
 
 import (
+	"context"
+
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
+	"github.com/raptorflow/tercet/internal/tiers/redis"
 )
 
 // diskPort gives the disk tier the node's words: the tier stores fences as
@@ -38,3 +41,18 @@ func (b batchPort) FenceBroad(f coherence.BroadFence) {
 func (b batchPort) DropBroad(kind coherence.Kind, name string) { b.Batch.DropBroad(byte(kind), name) }
 
 func (b batchPort) SoftenKey(key string, p events.Position) error { return b.Batch.SoftenKey(key, p) }
+
+// witnessPort gives the witness in Redis the node's words.
+type witnessPort struct{ tier *redis.Tier }
+
+var _ node.Witness = witnessPort{}
+
+func (w witnessPort) Read(ctx context.Context, partition int) (node.Testimony, error) {
+	t, err := w.tier.ReadWitness(ctx, partition)
+	return node.Testimony(t), err
+}
+
+func (w witnessPort) Raise(ctx context.Context, partition int, from, to node.Testimony) (node.Testimony, error) {
+	t, err := w.tier.RaiseWitness(ctx, partition, redis.Witness(from), redis.Witness(to))
+	return node.Testimony(t), err
+}

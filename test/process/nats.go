@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,8 +22,9 @@ const natsModule = "github.com/nats-io/nats-server/v2"
 // and restarted, it comes back on the same port with the same data.
 type NATSServer struct {
 	*Process
-	url string
-	dir string
+	url   string
+	dir   string
+	login nats.Option // of whoever asks whether the server is ready
 }
 
 // URL returns the address that clients connect to.
@@ -44,6 +44,7 @@ type natsConfig struct {
 	route   int // 0: not clustered
 	routes  []int
 	dataDir string
+	login   nats.Option
 }
 
 // SyncAlways lets the server write every record to the disk itself before it
@@ -54,6 +55,12 @@ func SyncAlways() NATSOption { return func(c *natsConfig) { c.sync = "always" } 
 // ServerConfig adds lines to the server's configuration file.
 func ServerConfig(lines string) NATSOption {
 	return func(c *natsConfig) { c.extra = append(c.extra, lines) }
+}
+
+// LoginAs names the user as whom the server is asked whether it is ready, where
+// its configuration has accounts.
+func LoginAs(user, password string) NATSOption {
+	return func(c *natsConfig) { c.login = nats.UserInfo(user, password) }
 }
 
 // NATS starts one nats-server and waits until JetStream answers.
@@ -67,7 +74,7 @@ func NATS(t testing.TB, opts ...NATSOption) *NATSServer {
 // AwaitReady waits until JetStream answers, as after a Restart.
 func (s *NATSServer) AwaitReady() {
 	s.t.Helper()
-	s.waitFor("JetStream", func() error { return probeJetStream(s.url, 1) })
+	s.waitFor("JetStream", func() error { return probeJetStream(s, 1) })
 }
 
 // NATSCluster starts n nats-servers as one cluster and waits until they store
@@ -93,7 +100,7 @@ func NATSCluster(t testing.TB, n int, opts ...NATSOption) []*NATSServer {
 func AwaitCluster(servers []*NATSServer) {
 	for _, s := range servers {
 		s.t.Helper()
-		s.waitFor("a stream on all servers", func() error { return probeJetStream(s.url, len(servers)) })
+		s.waitFor("a stream on all servers", func() error { return probeJetStream(s, len(servers)) })
 	}
 }
 
@@ -121,6 +128,7 @@ func startNATS(t testing.TB, c natsConfig, opts []NATSOption) *NATSServer {
 		Process: start(t, dir, NATSBinary(t), "-c", file),
 		url:     "nats://" + loopback(c.client),
 		dir:     dir,
+		login:   c.login,
 	}
 }
 
@@ -145,10 +153,9 @@ func (c *natsConfig) text() string {
 	return b.String()
 }
 
-// probeJetStream proves that a client at url can keep a stream on as many
-// servers.
-func probeJetStream(url string, servers int) error {
-	nc, err := nats.Connect(url, nats.NoReconnect(), nats.Timeout(time.Second))
+// probeJetStream proves that a client of s can keep a stream on as many servers.
+func probeJetStream(s *NATSServer, servers int) error {
+	nc, err := nats.Connect(s.url, nats.NoReconnect(), nats.Timeout(time.Second), s.login)
 	if err != nil {
 		return err
 	}
@@ -161,9 +168,6 @@ func probeJetStream(url string, servers int) error {
 	defer cancel()
 	if servers == 1 {
 		_, err := js.AccountInfo(ctx)
-		if isAPIError(err) {
-			return nil // it answers, if only to say that accounts are separate
-		}
 		return err
 	}
 	const probe = "PROCESS_PROBE"
@@ -174,11 +178,6 @@ func probeJetStream(url string, servers int) error {
 		return err
 	}
 	return js.DeleteStream(ctx, probe)
-}
-
-func isAPIError(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api)
 }
 
 var natsBinary struct {

@@ -209,20 +209,55 @@ func (c *Committer) fly() {
 	}
 }
 
-// gather takes as many calls off the queue as fit into one record, in order.
-// It needs mu.
+// gather takes calls off the queue for one record. It needs mu.
+//
+// All of them are concurrent, so that any order between them is right; those
+// that only fence come first, because a broad fence must not stand behind a
+// put. The oldest call always goes: it fits, and nothing before it puts a key.
 func (c *Committer) gather() ([]*call, *events.Draft) {
-	if len(c.queue) == 0 {
+	window := c.queue[:c.window()]
+	if len(window) == 0 {
 		return nil, nil
 	}
-	draft := c.queue[0].draft
-	n := 1
-	for n < len(c.queue) && draft.Join(c.queue[n].draft, c.config.MaxBytes) {
-		n++
+	var draft *events.Draft
+	var gone, left []*call
+	take := func(k *call) {
+		switch {
+		case draft == nil:
+			draft = k.draft
+		case !draft.Join(k.draft, events.MaxRecord):
+			left = append(left, k)
+			return
+		}
+		gone = append(gone, k)
 	}
-	calls := slices.Clone(c.queue[:n])
-	c.queue = slices.Delete(c.queue, 0, n)
-	return calls, draft
+	var puts []*call
+	for _, k := range window {
+		if k.draft.Puts() {
+			puts = append(puts, k)
+		} else {
+			take(k)
+		}
+	}
+	for _, k := range puts {
+		take(k)
+	}
+	c.queue = append(left, c.queue[len(window):]...)
+	return gone, draft
+}
+
+// window returns how many calls of the queue fit into one record, the first
+// one in any case. It needs mu.
+func (c *Committer) window() int {
+	bytes, changes := 0, 0
+	for i, k := range c.queue {
+		bytes += k.draft.Size()
+		changes += k.draft.Len()
+		if i > 0 && (bytes > c.config.MaxBytes || changes > events.MaxChanges) {
+			return i
+		}
+	}
+	return len(c.queue)
 }
 
 // nextID needs mu.

@@ -33,7 +33,7 @@ type fixture struct {
 
 const domain = "shop"
 
-func newFixture(t *testing.T, opts ...process.NATSOption) *fixture {
+func newFixture(t testing.TB, opts ...process.NATSOption) *fixture {
 	t.Helper()
 	f := &fixture{server: process.NATS(t, opts...)}
 	f.nc = dial(t, f.server.URL())
@@ -44,7 +44,7 @@ func newFixture(t *testing.T, opts ...process.NATSOption) *fixture {
 	return f
 }
 
-func dial(t *testing.T, url string) *nats.Conn {
+func dial(t testing.TB, url string) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
@@ -54,7 +54,7 @@ func dial(t *testing.T, url string) *nats.Conn {
 	return nc
 }
 
-func open(t *testing.T, nc *nats.Conn) *jslog.Domain {
+func open(t testing.TB, nc *nats.Conn) *jslog.Domain {
 	t.Helper()
 	d, err := jslog.Open(t.Context(), nc, domain)
 	if err != nil {
@@ -80,7 +80,7 @@ func (f *fixture) harness() logtest.Harness {
 	}
 }
 
-func (f *fixture) js(t *testing.T) jetstream.JetStream {
+func (f *fixture) js(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(f.nc)
 	if err != nil {

@@ -47,14 +47,14 @@ func Open(ctx context.Context, nc *nats.Conn, domain string) (*Domain, error) {
 			return nil, fmt.Errorf("open domain %q: stream %s: %w", domain, want.Name, err)
 		}
 		info := have.CachedInfo()
-		if p == 0 {
+		if p < s.Partitions {
+			if err := checkLog(domain, s, info); err != nil {
+				return nil, err
+			}
 			all[p].Metadata = info.Config.Metadata // the settings as they are written there
 		}
 		if err := drift(info.Config, want); err != nil {
 			return nil, err
-		}
-		if p < s.Partitions && info.State.LastSeq == 0 {
-			return nil, fmt.Errorf("domain %q: %w: the log of partition %d has no epoch; complete it with: tercet domain create %s", domain, events.ErrNoDomain, p, domain)
 		}
 	}
 	d := &Domain{name: domain, settings: s}
@@ -62,6 +62,25 @@ func Open(ctx context.Context, nc *nats.Conn, domain string) (*Domain, error) {
 		d.logs = append(d.logs, newPartition(nc, js, all[p]))
 	}
 	return d, nil
+}
+
+// checkLog verifies what makes a stream a log of the domain.
+func checkLog(domain string, s events.Settings, info *jetstream.StreamInfo) error {
+	own, err := readSettings(domain, info.Config)
+	if err != nil {
+		return err
+	}
+	field, have, want, err := difference(own, s, nil)
+	if err != nil {
+		return err
+	}
+	if field != "" {
+		return &DriftError{Stream: info.Config.Name, Field: settingsKey + " " + field, Have: have, Want: want}
+	}
+	if info.State.LastSeq == 0 {
+		return fmt.Errorf("domain %q: %w: stream %s has no epoch; complete it with: tercet domain create %s", domain, events.ErrNoDomain, info.Config.Name, domain)
+	}
+	return nil
 }
 
 // Name returns the domain's name.

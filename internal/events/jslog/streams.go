@@ -22,7 +22,8 @@ const (
 	WorkAge = time.Hour
 )
 
-// settingsKey names the domain's settings in the metadata of its first log.
+// settingsKey names the domain's settings in the metadata of each of its logs.
+// The first log's are the ones that count; the others must agree.
 const settingsKey = "tercet.settings"
 
 // LogStream returns the name of a partition's stream.
@@ -55,9 +56,7 @@ func streams(domain string, s events.Settings) ([]jetstream.StreamConfig, error)
 		c.Duplicates = min(DuplicateWindow, c.MaxAge)
 		c.DenyDelete = true
 		c.DenyPurge = true
-		if p == 0 {
-			c.Metadata = map[string]string{settingsKey: string(settings)}
-		}
+		c.Metadata = map[string]string{settingsKey: string(settings)}
 		all = append(all, c)
 	}
 	copies := stream(CopyStream(domain), "tercet."+domain+".copy.>", s.Replicas)

@@ -33,8 +33,8 @@ type Options struct {
 	IDField string
 }
 
-// Decode returns the events in m: one, or those of a batch, or one per table
-// of a schema change.
+// Decode returns the events in m: one, or those of a batch, which may be empty,
+// or one per table of a schema change.
 //
 // A batch may hold both kinds: then the events that were understood come
 // together with an error about the others. Every error is a *[DecodeError] or

@@ -83,6 +83,10 @@ func (r *rule) apply(e *domainevent.Event) (scope events.Scope, applies bool, fa
 	for i := range r.outputs {
 		o := &r.outputs[i]
 		rendered, err := o.render(names[o.kind], e)
+		if err == nil && len(rendered) == len(names[o.kind]) && isTruncate(e) && o.template != nil {
+			// An optional field of a row: it is not this row that lacks it.
+			err = &EvalError{Kind: ErrMissingField, Field: o.template.text}
+		}
 		if err == nil {
 			names[o.kind] = rendered
 			continue
@@ -97,9 +101,7 @@ func (r *rule) apply(e *domainevent.Event) (scope events.Scope, applies bool, fa
 	if tooLarge(&names) {
 		faults = append(faults, r.coarsen(&scope, e)...)
 	} else {
-		scope.Keys, scope.Tags = names[keys], names[tags]
-		scope.Prefixes = append(scope.Prefixes, names[prefixes]...)
-		scope.Globs = append(scope.Globs, names[globs]...)
+		merge(&scope, &events.Scope{Keys: names[keys], Tags: names[tags], Prefixes: names[prefixes], Globs: names[globs]})
 	}
 	return scope, true, faults
 }
@@ -114,7 +116,11 @@ func (o *output) render(dst []string, e *domainevent.Event) ([]string, *EvalErro
 // truncated reports whether a part failed because a truncated table has no
 // row to name: what a rule says of rows it then says of all it reaches.
 func truncated(e *domainevent.Event, err *EvalError) bool {
-	return e.Change != nil && e.Change.Operation == domainevent.OperationTruncate && errors.Is(err, ErrMissingField)
+	return isTruncate(e) && errors.Is(err, ErrMissingField)
+}
+
+func isTruncate(e *domainevent.Event) bool {
+	return e.Change != nil && e.Change.Operation == domainevent.OperationTruncate
 }
 
 // cover adds what o could have meant, as far as it is known.

@@ -19,9 +19,8 @@ import (
 type Batch struct {
 	s         *Store
 	partition int
-	b         *pebble.Batch
-	err       error // of pebble's, met while gathering; Commit returns it
-	done      chan error
+	c         *commit // nil before the first change
+	err       error   // of pebble's, met while gathering; Commit returns it
 
 	// rows are the key rows that this batch has written, kept from the first
 	// SoftenKey on, which alone must read before it writes. dropped: older
@@ -32,14 +31,14 @@ type Batch struct {
 
 // Batch returns an empty batch for partition.
 func (s *Store) Batch(partition int) *Batch {
-	return &Batch{s: s, partition: partition, done: make(chan error, 1)}
+	return &Batch{s: s, partition: partition}
 }
 
 func (b *Batch) batch() *pebble.Batch {
-	if b.b == nil {
-		b.b = b.s.db.NewBatch()
+	if b.c == nil {
+		b.c = &commit{b: b.s.db.NewBatch(), done: make(chan error, 1)}
 	}
-	return b.b
+	return b.c.b
 }
 
 // put writes one row and returns its value's bytes, for the caller to fill in,
@@ -99,7 +98,7 @@ func (b *Batch) SoftenKey(key string, p events.Position) error {
 func (b *Batch) current(key string) ([]byte, error) {
 	if b.rows == nil {
 		b.rows = make(map[string][]byte)
-		if b.b != nil {
+		if b.c != nil {
 			b.index()
 		}
 	}
@@ -127,7 +126,7 @@ func (b *Batch) current(key string) ([]byte, error) {
 
 // index collects the rows that the batch has written so far.
 func (b *Batch) index() {
-	for r := b.b.Reader(); ; {
+	for r := b.c.b.Reader(); ; {
 		kind, name, value, ok, err := r.Next()
 		if !ok || err != nil {
 			if err != nil && b.err == nil {
@@ -208,29 +207,31 @@ func (b *Batch) SetMeta(name string, blob []byte) {
 // [Store.Sync]. Its error is [tiers.ErrUnavailable]; nothing was written then,
 // or the store is dead.
 func (b *Batch) Commit() error {
-	if b.b == nil || b.b.Empty() {
+	if b.c == nil || b.c.b.Empty() {
 		return nil
 	}
 	if b.err != nil {
 		return b.s.failed("gather a batch", b.err)
 	}
-	if err := b.s.submit(b); err != nil {
-		b.b = nil // the writer may still be at it
-		b.done = make(chan error, 1)
-		b.forget()
+	defer func() { b.rows, b.dropped = nil, false }()
+	if err := b.s.submit(b.c); err != nil {
+		b.c = nil // the writer may still be at it
 		return err
 	}
-	b.b.Reset()
-	b.forget()
+	b.c.b.Reset()
 	return nil
 }
 
-func (b *Batch) forget() { b.rows, b.dropped = nil, false }
+// commit is a batch on its way through the writer.
+type commit struct {
+	b    *pebble.Batch
+	done chan error
+}
 
-func (b *Batch) answer() chan error { return b.done }
+func (c *commit) answer() chan error { return c.done }
 
-func (b *Batch) do(s *Store) error {
-	if err := s.db.Apply(b.b, pebble.NoSync); err != nil {
+func (c *commit) do(s *Store) error {
+	if err := s.db.Apply(c.b, pebble.NoSync); err != nil {
 		return s.failed("commit", err)
 	}
 	return nil

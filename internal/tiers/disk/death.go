@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -18,16 +19,22 @@ type death struct {
 	once sync.Once
 	why  error // set before dead is closed
 
-	stalled atomic.Bool
-	stalls  atomic.Uint64
-	slow    atomic.Uint64
+	stallLimit time.Duration
+	stalled    atomic.Bool
+	stalls     atomic.Uint64
+	slow       atomic.Uint64
+	stallMu    sync.Mutex
+	stallTimer *time.Timer
 }
 
-func newDeath(log *slog.Logger) *death {
-	return &death{log: log, dead: make(chan struct{})}
+func newDeath(log *slog.Logger, stallLimit time.Duration) *death {
+	return &death{log: log, dead: make(chan struct{}), stallLimit: stallLimit}
 }
 
-var errFatal = errors.New("pebble gave up")
+var (
+	errFatal = errors.New("pebble gave up")
+	errStall = errors.New("writes were held up for")
+)
 
 func (d *death) die(why error) {
 	d.once.Do(func() {
@@ -71,15 +78,33 @@ func (d *death) listener() *pebble.EventListener {
 			d.slow.Add(1)
 			d.log.Warn("disk is slow", "operation", i.OpType, "path", i.Path, "after", i.Duration)
 		},
-		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
-			d.stalls.Add(1)
-			d.stalled.Store(true)
-			d.log.Warn("disk tier stalls", "reason", i.Reason)
-		},
-		WriteStallEnd: func() { d.stalled.Store(false) },
+		WriteStallBegin: d.stallBegins,
+		WriteStallEnd:   d.stallEnds,
 	}
 	l.EnsureDefaults(d)
 	return l
+}
+
+// stallBegins: pebble holds writes up, and with them fences. A stall that
+// outlasts the limit is a death: fences must not wait for a disk.
+func (d *death) stallBegins(i pebble.WriteStallBeginInfo) {
+	d.stalls.Add(1)
+	d.stalled.Store(true)
+	d.log.Warn("disk tier stalls", "reason", i.Reason)
+	d.stallMu.Lock()
+	defer d.stallMu.Unlock()
+	d.stallTimer = time.AfterFunc(d.stallLimit, func() {
+		d.die(fmt.Errorf("%w %v: %s", errStall, d.stallLimit, i.Reason))
+	})
+}
+
+func (d *death) stallEnds() {
+	d.stalled.Store(false)
+	d.stallMu.Lock()
+	defer d.stallMu.Unlock()
+	if d.stallTimer != nil {
+		d.stallTimer.Stop()
+	}
 }
 
 // guarded runs f, which calls pebble, and returns early if the store dies

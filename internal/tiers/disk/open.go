@@ -37,6 +37,10 @@ type Config struct {
 	// MaxEntry is the largest entry kept, in bytes with its header; default
 	// 1 MiB. A larger one leaves its fence only.
 	MaxEntry int
+	// StallLimit is how long pebble may hold writes up, because the disk does
+	// not keep up, before the store counts as dead; default 2 s. Longer: fences
+	// wait longer for a bad disk. Shorter: a busy disk costs the tier.
+	StallLimit time.Duration
 	// FS is the file system; default the machine's. It is for tests.
 	FS vfs.FS
 	// Logger takes what an operator should hear of; default none.
@@ -51,7 +55,11 @@ const (
 	defaultMemTable = 16 << 20
 	defaultMaxEntry = 1 << 20
 	memTables       = 4
+
+	defaultStallLimit = 2 * time.Second
 )
+
+var discard = slog.New(slog.DiscardHandler)
 
 // ErrLocked reports a directory that another process, or another store of this
 // one, has open.
@@ -79,10 +87,11 @@ func Open(cfg Config) (*Store, error) {
 	preset(&cfg.CacheBytes, defaultCache)
 	preset(&cfg.MemTableBytes, defaultMemTable)
 	preset(&cfg.MaxEntry, defaultMaxEntry)
+	preset(&cfg.StallLimit, defaultStallLimit)
 	switch {
 	case cfg.Partitions < 0 || cfg.Partitions >= formatPartition || cfg.Partitions > 1 && cfg.Partition == nil:
 		return nil, fmt.Errorf("%w disk tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
-	case cfg.CacheBytes < 0 || cfg.MemTableBytes < 0 || cfg.MaxEntry < 0:
+	case cfg.CacheBytes < 0 || cfg.MemTableBytes < 0 || cfg.MaxEntry < 0 || cfg.StallLimit < 0:
 		return nil, fmt.Errorf("%w disk tier: a negative limit", events.ErrInvalid)
 	}
 	if cfg.Partition == nil {
@@ -98,7 +107,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg.Dir = "memory"
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger = discard
 	}
 	if cfg.Now == nil {
 		cfg.Now = func() int64 { return time.Now().UnixMilli() }
@@ -140,12 +149,16 @@ func open(cfg Config, d directory) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
+	if err := d.sync(); err != nil {
+		_ = death.guarded(db.Close)
+		return nil, fmt.Errorf("open disk tier: %w", err)
+	}
 	return newStore(cfg, d, n, db, death, opened), nil
 }
 
 // openPebble opens one generation and checks its format.
 func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
-	dt := newDeath(cfg.Logger)
+	dt := newDeath(cfg.Logger, cfg.StallLimit)
 	o := &pebble.Options{
 		FS:                          cfg.FS,
 		CacheSize:                   cfg.CacheBytes,
@@ -162,6 +175,7 @@ func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	o.WithFSDefaults() // watches for slow operations
 	var db *pebble.DB
 	err := dt.guarded(func() error {
 		made, err := pebble.Open(dir, o)
@@ -237,6 +251,21 @@ func (d directory) lock() (io.Closer, error) {
 		return nil, fmt.Errorf("open disk tier in %s: %w: %w", d.path, ErrLocked, err)
 	}
 	return l, nil
+}
+
+// sync makes the names of the directory and of what lies in it survive a power
+// loss; pebble does so within its own directory only.
+func (d directory) sync() error {
+	for _, dir := range []string{d.path, d.fs.PathDir(d.path)} {
+		f, err := d.fs.OpenDir(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // latest returns the number of the generation in use; if there is none, that

@@ -88,13 +88,13 @@ func (f *fill) do(s *Store) error {
 }
 
 // newer reports whether held, the bytes of a stored entry, has a later birth
-// than e. A damaged one has none.
+// than e. A damaged or foreign one has none.
 func newer(held []byte, e tiers.Entry) bool {
 	if len(held) == 0 {
 		return false
 	}
 	h, err := tiers.Parse(held)
-	return err == nil && h.Epoch() == e.Epoch() && h.Birth() > e.Birth()
+	return err == nil && h.Key() == e.Key() && h.Epoch() == e.Epoch() && h.Birth() > e.Birth()
 }
 
 // row reads a key's row for the writer, into memory of its own.

@@ -253,9 +253,6 @@ func (t *Tier) do(caller context.Context, epoch events.Epoch, cmd goredis.Cmder)
 	if epoch == 0 {
 		return errNoEpoch
 	}
-	if t.breaker.State() == gobreaker.StateOpen {
-		return errBreakerOpen
-	}
 	if !t.enter() {
 		return errBulkhead
 	}

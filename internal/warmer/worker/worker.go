@@ -20,6 +20,9 @@ var (
 	// ErrNoLoader reports that this process has no origin for a key; another
 	// may have.
 	ErrNoLoader = errors.New("no loader for the key")
+	// ErrNotStorable reports a value that its origin forbids to store: no load
+	// can warm the key.
+	ErrNotStorable = errors.New("the origin forbids to store the value")
 	// ErrConfig reports a configuration that breaks a rule.
 	ErrConfig = errors.New("invalid warming worker configuration")
 )
@@ -28,7 +31,8 @@ var (
 // key, loading it if need be; it need not load if the copy there is alive. At
 // is the position in the key's partition that the node should have applied
 // before it loads (0: none): a copy born before it would be dead on arrival.
-// An error that wraps [ErrNoLoader] sends the request to another worker.
+// An error that wraps [ErrNoLoader] sends the request to another worker, one
+// that wraps [ErrNotStorable] ends it.
 // Reload is called concurrently and obeys ctx.
 type Reloader interface {
 	Reload(ctx context.Context, key string, at events.Position) error
@@ -205,6 +209,8 @@ func (w *Worker) carryOut(ctx context.Context, d Delivery, q wire.Request) pacin
 			if outcome == pacing.Neutral {
 				outcome = pacing.Succeeded
 			}
+		case errors.Is(err, ErrNotStorable):
+			w.counts.notStorable.Add(1)
 		case errors.Is(err, ErrNoLoader):
 			w.counts.noLoader.Add(1)
 			errs = append(errs, err)
@@ -266,6 +272,7 @@ type Counters struct {
 	Reloaded    uint64 // keys
 	Failed      uint64 // keys whose load failed
 	NoLoader    uint64 // keys left to another worker
+	NotStorable uint64 // keys whose origin forbids to store them
 	Expired     uint64 // requests past their deadline
 	Malformed   uint64 // requests that could not be decoded
 	GivenUp     uint64 // requests that failed at their last delivery
@@ -274,7 +281,7 @@ type Counters struct {
 }
 
 type counters struct {
-	reloaded, failed, noLoader, expired, malformed, givenUp, unanswered, fetchErrors atomic.Uint64
+	reloaded, failed, noLoader, notStorable, expired, malformed, givenUp, unanswered, fetchErrors atomic.Uint64
 }
 
 // Counters returns the current counts. It may be called at any time.
@@ -282,7 +289,7 @@ func (w *Worker) Counters() Counters {
 	c := &w.counts
 	return Counters{
 		Reloaded: c.reloaded.Load(), Failed: c.failed.Load(), NoLoader: c.noLoader.Load(),
-		Expired: c.expired.Load(), Malformed: c.malformed.Load(), GivenUp: c.givenUp.Load(),
+		NotStorable: c.notStorable.Load(), Expired: c.expired.Load(), Malformed: c.malformed.Load(), GivenUp: c.givenUp.Load(),
 		Unanswered: c.unanswered.Load(), FetchErrors: c.fetchErrors.Load(),
 	}
 }

@@ -284,6 +284,18 @@ func TestStoppingHandsBackAndWaits(t *testing.T) {
 	})
 }
 
+func TestWhatMayNotBeStoredIsNotTriedAgain(t *testing.T) {
+	run(t, worker.Config{}, func(context.Context, string, events.Position) error {
+		return fmt.Errorf("origin: %w", worker.ErrNotStorable)
+	}, func(s *stack, w *worker.Worker) {
+		it := s.ask(t, time.Minute, 3, "k")
+		pass(time.Minute)
+		if c := w.Counters(); it.times != 1 || len(s.done) != 1 || c.NotStorable != 1 || c.Failed != 0 {
+			t.Errorf("%d deliveries, %+v", it.times, c)
+		}
+	})
+}
+
 func TestFetchErrorsAreOvercome(t *testing.T) {
 	run(t, worker.Config{}, func(context.Context, string, events.Position) error { return nil }, func(s *stack, w *worker.Worker) {
 		synctest.Wait()
