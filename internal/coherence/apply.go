@@ -107,10 +107,13 @@ func (w *World) change(p events.Position, c events.Change) {
 		w.fence(p, &c.Scope, hardness)
 	case *events.Intent:
 		w.fence(p, &c.Scope, Hard)
-		if _, open := w.brackets[c.Bracket]; !open {
-			w.brackets[c.Bracket] = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli()}
+		b, open := w.brackets[c.Bracket]
+		if !open {
+			b = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli()}
 			e.Brackets = true
 		}
+		b.Logged = w.last.Time
+		w.brackets[c.Bracket] = b
 	case *events.End:
 		// An End whose bracket is not known ends one that was closed before,
 		// or one from below the horizon, where nothing is alive anyway.

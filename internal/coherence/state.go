@@ -55,6 +55,7 @@ func (w *World) AppendState(dst []byte) []byte {
 		b = msgp.AppendBytes(b, x.ID[:])
 		b = msgp.AppendUint64(b, uint64(x.Since))
 		b = msgp.AppendInt64(b, x.Deadline)
+		b = msgp.AppendInt64(b, x.Logged)
 		b = appendStrings(b, x.Scope.Keys)
 		b = appendStrings(b, x.Scope.Tags)
 		b = appendStrings(b, x.Scope.Prefixes)
@@ -111,6 +112,7 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 		r.fixed(x.ID[:])
 		x.Since = events.Position(r.uint())
 		x.Deadline = r.int()
+		x.Logged = r.int()
 		x.Scope = events.Scope{Keys: r.strings(), Tags: r.strings(), Prefixes: r.strings(), Globs: r.strings(), All: r.bool()}
 		w.brackets[x.ID] = x
 	}

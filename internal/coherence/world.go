@@ -75,6 +75,9 @@ type Bracket struct {
 	Scope    events.Scope
 	Since    events.Position
 	Deadline int64 // Unix milliseconds
+	// Logged is the log's time of its last Intent, in Unix nanoseconds: a
+	// bracket must be published again before retention takes that away (H10).
+	Logged int64
 }
 
 // New returns the World of a node that has applied nothing.

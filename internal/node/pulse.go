@@ -213,6 +213,7 @@ func (p *partition) pulse(ctx context.Context) {
 		return
 	}
 	p.n.stats.pulses.Add(1)
+	p.keepBracketsLogged(ctx)
 }
 
 func (p *partition) pulseNow(number uint64) *events.Pulse {

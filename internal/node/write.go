@@ -77,31 +77,9 @@ func (n *Node) Invalidate(ctx context.Context, inv events.Invalidate, o Invalida
 	if err := inv.Scope.Validate(); err != nil {
 		return consistency.Token{}, &Error{Op: "invalidate", Err: err}
 	}
-	parts := SplitScope(inv, len(n.parts))
-	points := make([]consistency.Point, len(n.parts))
-	errs := make([]error, len(n.parts))
-	done := make(chan int, len(n.parts))
-	running := 0
-	for i, c := range parts {
-		if c == nil {
-			continue
-		}
-		if running++; len(parts) == 1 {
-			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
-			done <- i
-			continue
-		}
-		n.crew.Go(func() {
-			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
-			done <- i
-		})
-	}
-	var t consistency.Token
-	for range running {
-		i := <-done
-		t = t.With(i, points[i])
-	}
-	return t, errors.Join(errs...)
+	return n.each(SplitScope(inv, len(n.parts)), func(p *partition, c *events.Invalidate) (consistency.Point, error) {
+		return p.write(ctx, "invalidate", "", o.Concern, c)
+	})
 }
 
 // SplitScope returns what each of n partitions has to fence of inv: its own
