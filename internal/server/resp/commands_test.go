@@ -170,7 +170,7 @@ func TestExpiry(t *testing.T) {
 func TestSetNXIsAtomicOnANode(t *testing.T) {
 	cache := servertest.New()
 	// Between the look and the write everybody else gets a turn.
-	cache.BeforePut = func(context.Context, string) { time.Sleep(time.Millisecond) }
+	cache.BeforePut = func(context.Context, string) { <-time.After(time.Millisecond) }
 	s := startWith(t, Config{}, cache)
 	rdb := s.client(t, 3, "")
 	var mu sync.Mutex
