@@ -69,10 +69,10 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			if s := scopeOf(ctx); s != nil {
 				s.saw(p, r.Entry)
 			}
+			r.Stale = v == consistency.ServeStale
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
 			}
-			r.Stale = v == consistency.ServeStale
 			return r, nil
 		case consistency.Pulse:
 			if f.Asked == 0 || f.Pulsed >= f.Asked {
