@@ -91,7 +91,9 @@ func (w *World) step(s step) {
 	case "session read":
 		w.read(m, w.rowOf(s), consistency.Level{}, w.sessions[s.choice%len(w.sessions)])
 	case "read page":
-		w.read(m, w.plan.page, w.levelOf(s), nil)
+		// At the default level: what a loader reads is as fresh as it asks for
+		// itself, whatever its reader asked for.
+		w.read(m, w.plan.page, consistency.Level{}, nil)
 	case "burst":
 		key := w.rowOf(s)
 		var all sync.WaitGroup
@@ -272,6 +274,9 @@ func (w *World) read(m *machine, key string, level consistency.Level, s *session
 		return nil
 	}
 	r.source, r.stale, r.epoch, r.birth = got.Source, got.Stale, got.Entry.Epoch(), got.Entry.Birth()
+	if key == w.plan.page && w.plan.settings.Policy == events.PolicyServe {
+		r.stale = true // its loader may have been given stale rows
+	}
 	w.count.answer(r.source.String())
 	if s != nil && !r.stale {
 		part := p.partition(key)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	runtime.GOMAXPROCS(*procs)
+	debug.SetGCPercent(400) // runs are short and leave megabytes behind
 	os.Exit(m.Run())
 }
 
