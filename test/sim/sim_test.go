@@ -29,6 +29,14 @@ func TestMain(m *testing.M) {
 // run runs one seed in a bubble of its own.
 func run(t *testing.T, seed uint64) (r *Result) {
 	t.Helper()
+	// In a bubble a goroutine that waits for a mutex holds up time for ever;
+	// and so does one that spins.
+	watch := time.AfterFunc(time.Minute, func() {
+		stacks := make([]byte, 1<<20)
+		fmt.Fprintf(os.Stderr, "seed %d does not end\n%s\n", seed, stacks[:runtime.Stack(stacks, true)])
+		os.Exit(2)
+	})
+	defer watch.Stop()
 	synctest.Test(t, func(*testing.T) { r = Run(seed) })
 	return r
 }
@@ -69,5 +77,4 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("%q never came up in %d seeds", m, n)
 		}
 	}
-	_ = fmt.Sprint
 }
