@@ -187,9 +187,9 @@ func (r *Reporter) take() []wire.Read {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		reads := s.reads
-		if len(reads) > 0 {
-			s.reads = make(map[string]*read, len(reads))
+		var reads map[string]*read // ours alone once another is in its place
+		if len(s.reads) > 0 {
+			reads, s.reads = s.reads, make(map[string]*read, len(s.reads))
 		}
 		s.mu.Unlock()
 		for key, v := range reads {
