@@ -102,6 +102,8 @@ func (d *debezium) takeAll(path string, body []byte) error {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			at = int(syntax.Offset)
+		} else if errors.Is(err, io.ErrUnexpectedEOF) {
+			at = len(body)
 		}
 		at = min(at, len(body))
 		return &PlaceError{Path: path, Line: 1 + bytes.Count(body[:at], []byte("\n")), Reason: err.Error()}
