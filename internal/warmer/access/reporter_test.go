@@ -201,3 +201,26 @@ func BenchmarkTouch(b *testing.B) {
 		}
 	})
 }
+
+// Windows end while shards are still empty and somebody begins to fill them.
+// (Real time: the race detector needs threads that really meet.)
+func TestReadsMeetTheEndOfAWindow(t *testing.T) {
+	b := &inbox{}
+	r, err := access.New(b, access.Config{Node: "n1", Sample: 1, Window: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running, readers sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	for reader := range 4 {
+		readers.Go(func() {
+			for i := 0; i < 20_000 && !t.Failed(); i++ {
+				r.Touch(fmt.Sprintf("key:%d", i*4+reader))
+			}
+		})
+	}
+	readers.Wait()
+	cancel()
+	running.Wait()
+}
