@@ -196,6 +196,9 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 			w.compare(c)
 		}
 	}
+	if c.Epoch == w.epoch && c.Settled {
+		w.settled = true
+	}
 	if c.Leave {
 		delete(w.members, c.Incarnation)
 		return
@@ -254,6 +257,7 @@ func (w *World) open(p events.Position, id events.Epoch) {
 		w.leave(w.epoch)
 	}
 	w.epoch = id
+	w.settled = false
 	w.diverged = nil // whatever it was, this is the answer to it
 	// The digest begins anew, so that whoever starts in a trimmed log has a
 	// base: h(p) = H(0, id(p)) where p opens an epoch.

@@ -33,6 +33,7 @@ func (w *World) AppendState(dst []byte) []byte {
 	b = msgp.AppendBytes(b, w.digest[:])
 	b = msgp.AppendBool(b, w.anchored)
 	b = msgp.AppendUint64(b, uint64(w.horizon))
+	b = msgp.AppendBool(b, w.settled)
 	b = msgp.AppendBool(b, w.diverged != nil)
 	if w.diverged != nil {
 		b = msgp.AppendUint64(b, uint64(w.diverged.At))
@@ -92,6 +93,7 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	r.fixed(w.digest[:])
 	w.anchored = r.bool()
 	w.horizon = events.Position(r.uint())
+	w.settled = r.bool()
 	if r.bool() {
 		w.diverged = &events.HistoryError{At: events.Position(r.uint()), Evidence: r.string()}
 	}

@@ -47,6 +47,10 @@ type World struct {
 	// than this World. A later EpochChange settles it.
 	diverged *events.HistoryError
 
+	// settled: a member of this epoch has said that nobody can hold a lease
+	// from before it any more.
+	settled bool
+
 	members  map[events.Incarnation]Member
 	brackets map[events.BracketID]Bracket
 
@@ -122,6 +126,10 @@ func (w *World) Diverged() error {
 	}
 	return w.diverged
 }
+
+// Settled reports whether a member has said that nobody can hold a lease from
+// before this epoch any more (H4).
+func (w *World) Settled() bool { return w.settled }
 
 // Horizon returns the position below which every birth is refused.
 func (w *World) Horizon() events.Position { return w.horizon }

@@ -214,7 +214,7 @@ func TestDigestTellsHistoriesApart(t *testing.T) {
 	if zero.Next(a).Next(b) == zero.Next(b).Next(a) {
 		t.Error("order does not count")
 	}
-	if zero.Next(a) == zero || zero.Next(a) != zero.Next(a) {
+	if first, again := zero.Next(a), zero.Next(a); first == zero || first != again {
 		t.Error("not a digest")
 	}
 	if len(zero.String()) != 32 {

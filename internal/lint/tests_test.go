@@ -13,6 +13,9 @@ func skipping(f *file) (out []complaint) {
 		return nil
 	}
 	ast.Inspect(f.ast, func(n ast.Node) bool {
+		if fn, ok := n.(*ast.FuncLit); ok && drawing(fn) {
+			return false
+		}
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
 			return true
@@ -41,6 +44,21 @@ func skipping(f *file) (out []complaint) {
 	return out
 }
 
+// drawing reports whether fn is the body of a property: its Skip throws away
+// one draw, not the test.
+func drawing(fn *ast.FuncLit) bool {
+	for _, p := range fn.Type.Params.List {
+		if star, ok := p.Type.(*ast.StarExpr); ok {
+			if s, ok := star.X.(*ast.SelectorExpr); ok && s.Sel.Name == "T" {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "rapid" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 func TestNoTestIsSkipped(t *testing.T) { hold(t, skipping) }
 
 func TestSkippingRefuses(t *testing.T) {
@@ -54,6 +72,7 @@ func TestSkippingRefuses(t *testing.T) {
 		"internal/node/a_test.go: short": body(`if testing.Short() { return }`),
 		"test/process/a.go: not a test":  "package x\nimport \"testing\"\nfunc Start(t testing.TB) { t.Skip() }",
 	}, map[string]string{
+		"internal/node/a_test.go: a draw":  body(`rapid.Check(t, func(t *rapid.T) { t.Skip() })`),
 		"internal/events/a.go: a reader's": "package x\nfunc f(t interface{ Skip() }) { t.Skip() }",
 	})
 }

@@ -140,6 +140,12 @@ func (p *partition) restore() error {
 	return nil
 }
 
+// begin notes when this node began to listen: who was heard only before counts
+// as heard now.
+func (p *partition) begin() {
+	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
+}
+
 // Run follows the log, pulses and serves until ctx is done; then it stops
 // serving, leaves, waits for what it started and returns nil. A node runs
 // once. Any other return is a fault that it can't go on with.
@@ -154,6 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopFollowing()
 	g, following := errgroup.WithContext(following)
 	for _, p := range n.parts {
+		p.begin()
 		g.Go(func() error { return p.follow(following) })
 		g.Go(func() error { return p.beat(following) })
 	}

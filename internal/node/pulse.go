@@ -223,6 +223,7 @@ func (p *partition) pulseNow(number uint64) *events.Pulse {
 		Node: p.n.cfg.Node, Incarnation: p.n.incarnation, Number: number,
 		Epoch: p.world.Epoch(), Applied: p.world.Applied(),
 		Addresses: p.n.cfg.Addresses, Weight: p.n.cfg.Weight,
+		Settled: p.world.Settled() || p.world.Epoch() != 0 && p.strangersUntil.Load() <= p.n.clock.Waiter(),
 	}
 	if d, whole := p.world.Digest(); whole {
 		c.Digest = d

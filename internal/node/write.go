@@ -214,7 +214,7 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 	now := p.n.clock.Waiter()
 	lease := int64(p.n.cfg.Settings.LeaseWait())
 	wait = p.n.cfg.Settings.LeaseWait()
-	if left := p.strangersUntil.Load() - now; left > 0 {
+	if left := p.strangersUntil.Load() - now; left > 0 && !p.settled() {
 		wait = time.Duration(left)
 		pending = append(pending, "members from before the epoch")
 	}
@@ -233,6 +233,15 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 		}
 	}
 	return wait, pending
+}
+
+// settled reports whether a member has vouched that nobody holds a lease from
+// before this epoch. Without one, a node that has just started or has just
+// applied an epoch waits a lease's length before its first such write returns.
+func (p *partition) settled() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.world.Settled()
 }
 
 // Touch gives the copies of key that this node can reach a new expiry; a zero

@@ -169,8 +169,16 @@ func TestExpiry(t *testing.T) {
 
 func TestSetNXIsAtomicOnANode(t *testing.T) {
 	cache := servertest.New()
-	// Between the look and the write everybody else gets a turn.
-	cache.BeforePut = func(context.Context, string) { time.Sleep(time.Millisecond) }
+	// Between its look and its write a command waits for another one to come
+	// that far, which none must.
+	another := make(chan struct{})
+	cache.BeforePut = func(context.Context, string) {
+		select {
+		case another <- struct{}{}: // met by a second one
+		case <-another:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 	s := startWith(t, Config{}, cache)
 	rdb := s.client(t, 3, "")
 	var mu sync.Mutex
