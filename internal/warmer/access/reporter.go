@@ -187,10 +187,13 @@ func (r *Reporter) take() []wire.Read {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		var reads map[string]*read // ours alone once another is in its place
-		if len(s.reads) > 0 {
-			reads, s.reads = s.reads, make(map[string]*read, len(s.reads))
+		reads := s.reads
+		if len(reads) == 0 {
+			// It stays the recorders', so it can't be looked at without the lock.
+			s.mu.Unlock()
+			continue
 		}
+		s.reads = make(map[string]*read, len(reads))
 		s.mu.Unlock()
 		for key, v := range reads {
 			all = append(all, wire.Read{Key: key, Count: v.count * uint64(r.config.Sample), Tags: v.tags})

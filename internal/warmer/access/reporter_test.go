@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -217,4 +218,32 @@ func BenchmarkTouch(b *testing.B) {
 			r.Touch(keys[i&1023])
 		}
 	})
+}
+
+// Windows end while shards are still empty and somebody begins to fill them.
+// (Real time: the race detector needs threads that really meet.)
+func TestReadsMeetTheEndOfAWindow(t *testing.T) {
+	b := &inbox{}
+	r, err := access.New(b, access.Config{Node: "n1", Sample: 1, Window: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running, readers sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	for reader := range 4 {
+		readers.Go(func() {
+			// So few reads that most shards are empty when a window ends.
+			end := time.Now().Add(300 * time.Millisecond)
+			for i := 0; time.Now().Before(end); i++ {
+				r.Touch(fmt.Sprintf("key:%d", i*4+reader))
+				for next := time.Now().Add(20 * time.Microsecond); time.Now().Before(next); {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	readers.Wait()
+	cancel()
+	running.Wait()
 }
