@@ -149,7 +149,7 @@ func (m *member) Read(ctx context.Context, key string) (play.Answer, error) {
 		}
 		m.reporter.Record(key, tags)
 	}
-	return play.Answer{Payload: r.Entry.Payload(), Source: r.Source, Stale: r.Stale}, nil
+	return play.Answer{Payload: r.Entry.Payload(), Source: r.Source}, nil
 }
 
 // load is the origin as the node asks it for a reader.
