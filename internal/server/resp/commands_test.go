@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -164,14 +163,22 @@ func TestExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rdb.Exists(ctx, "soon").Val() != 0 {
-		runtime.Gosched() // polling, bounded by the test's timeout
+		time.Sleep(time.Millisecond) // polling, bounded by the test's timeout
 	}
 }
 
 func TestSetNXIsAtomicOnANode(t *testing.T) {
 	cache := servertest.New()
-	// Between the look and the write everybody else gets a turn.
-	cache.BeforePut = func(context.Context, string) { runtime.Gosched() }
+	// Between its look and its write a command waits for another one to come
+	// that far, which none must.
+	another := make(chan struct{})
+	cache.BeforePut = func(context.Context, string) {
+		select {
+		case another <- struct{}{}: // met by a second one
+		case <-another:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 	s := startWith(t, Config{}, cache)
 	rdb := s.client(t, 3, "")
 	var mu sync.Mutex

@@ -102,6 +102,8 @@ func (d *debezium) takeAll(path string, body []byte) error {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			at = int(syntax.Offset)
+		} else if errors.Is(err, io.ErrUnexpectedEOF) {
+			at = len(body)
 		}
 		at = min(at, len(body))
 		return &PlaceError{Path: path, Line: 1 + bytes.Count(body[:at], []byte("\n")), Reason: err.Error()}
@@ -241,7 +243,7 @@ func textOf(raw json.RawMessage) string {
 func (d *debezium) leftOut() []string {
 	var out []string
 	for why, n := range d.left {
-		out = append(out, fmt.Sprintf("%d: %s", n, why))
+		out = append(out, fmt.Sprintf("%d × %s", n, why))
 	}
 	sort.Strings(out)
 	return out

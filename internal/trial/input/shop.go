@@ -12,11 +12,11 @@ import (
 	"github.com/raptorflow/tercet/examples/rules"
 )
 
-// The shop's size. The largest category holds about a fifth of the products,
-// so that one record with its tag ends thousands of copies in a fleet.
+// The shop's size. The largest category holds about a quarter of the
+// products, so that one record with its tag ends thousands of copies in a fleet.
 const (
-	shopProducts  = 6000
-	shopCustomers = 1500
+	shopProducts  = 3000
+	shopCustomers = 1000
 	yearDays      = 365
 )
 
@@ -73,7 +73,7 @@ func newShopGenerator(o Options) *shopGenerator {
 		category: make([]string, shopProducts),
 		members:  map[string][]int{},
 		ranks:    r.Perm(shopProducts),
-		product:  newZipf(shopProducts, 1.0),
+		product:  newZipf(shopProducts, 1.1),
 		customer: newZipf(shopCustomers, 0.8),
 	}
 	shares := newZipf(len(shopCategories), 0.9)
@@ -125,7 +125,7 @@ func (g *shopGenerator) day(day int) {
 		g.drift(0.2)
 	}
 	weight := dayWeight(day)
-	add(g.about(4.5*weight), g.stockAfterOrder)
+	add(g.about(3.5*weight), g.stockAfterOrder)
 	add(g.about(1.2*weight), g.reviewed)
 	add(g.about(1.0), g.productEdited)
 	add(g.about(0.8), g.customerMoved)

@@ -27,7 +27,7 @@ var shopSales = []struct {
 }
 
 // saleProducts is how many of a category's products take part in a sale.
-const saleProducts = 60
+const saleProducts = 30
 
 func (g *shopGenerator) change(at time.Duration, c Change, kind, service string, data map[string]any) *Change {
 	g.events++

@@ -1,4 +1,4 @@
-package trial
+package play
 
 import (
 	"fmt"
@@ -10,62 +10,74 @@ import (
 	"github.com/raptorflow/tercet/internal/node"
 )
 
-// show prints the run for people. Its methods are safe for concurrent use.
-type show struct {
-	mu    sync.Mutex
-	out   io.Writer
-	color bool
-	lines int // of the table since its header
-	began time.Time
+// Show prints the run for people. Its methods are safe for concurrent use.
+type Show struct {
+	mu      sync.Mutex
+	out     io.Writer
+	palette Palette
+	lines   int // of the table since its header
+	began   time.Time
 }
 
-func newShow(out io.Writer, color bool) *show {
-	return &show{out: out, color: color, began: time.Now()}
+// NewShow prints to out, with emphasis as terminal sequences if p is
+// [Color].
+func NewShow(out io.Writer, p Palette) *Show {
+	return &Show{out: out, palette: p, began: time.Now()}
 }
+
+// Palette says whether text may carry terminal sequences.
+type Palette uint8
+
+// The palettes.
+const (
+	Plain Palette = iota
+	Color
+)
 
 const (
 	bold  = "\x1b[1m"
 	dim   = "\x1b[2m"
 	red   = "\x1b[31m"
 	green = "\x1b[32m"
-	plain = "\x1b[0m"
+	reset = "\x1b[0m"
 )
 
-func (s *show) paint(style, text string) string {
-	if !s.color {
+func (s *Show) paint(style, text string) string {
+	if s.palette == Plain {
 		return text
 	}
-	return style + text + plain
+	return style + text + reset
 }
 
-// line prints one line. What can't be printed is nobody's loss: the summary
+// Line prints one line. What can't be printed is nobody's loss: the summary
 // and the exit code tell.
-func (s *show) line(text string) {
+func (s *Show) Line(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, _ = fmt.Fprintln(s.out, text)
 }
 
-// phase opens a part of the run.
-func (s *show) phase(format string, args ...any) {
-	s.line("\n" + s.paint(bold, fmt.Sprintf(format, args...)))
+// Phase opens a part of the run.
+func (s *Show) Phase(format string, args ...any) {
+	s.Line("\n" + s.paint(bold, fmt.Sprintf(format, args...)))
 }
 
 // moment tells of something that happened; details follow it.
-func (s *show) moment(format string, args ...any) {
-	s.line(fmt.Sprintf("%7s  %s %s", s.clock(), s.paint(green, "▶"), s.paint(bold, fmt.Sprintf(format, args...))))
+func (s *Show) moment(format string, args ...any) {
+	s.Line(fmt.Sprintf("%7s  %s %s", s.clock(), s.paint(green, "▶"), s.paint(bold, fmt.Sprintf(format, args...))))
 }
 
-func (s *show) detail(format string, args ...any) {
-	s.line("           " + fmt.Sprintf(format, args...))
+// Detail adds to what was told last.
+func (s *Show) Detail(format string, args ...any) {
+	s.Line("           " + fmt.Sprintf(format, args...))
 }
 
 // note tells of something that did not go as it should.
-func (s *show) note(format string, args ...any) {
-	s.line(fmt.Sprintf("%7s  %s", s.clock(), s.paint(red, "! "+fmt.Sprintf(format, args...))))
+func (s *Show) note(format string, args ...any) {
+	s.Line(fmt.Sprintf("%7s  %s", s.clock(), s.paint(red, "! "+fmt.Sprintf(format, args...))))
 }
 
-func (s *show) clock() string { return fmt.Sprintf("%.1fs", time.Since(s.began).Seconds()) }
+func (s *Show) clock() string { return fmt.Sprintf("%.1fs", time.Since(s.began).Seconds()) }
 
 // tableHead is repeated every so many rows.
 const tableHead = "   time  day     reads/s     L1     L3  Redis  other origin   events  fences   to last node p50/p99  stale"
@@ -82,7 +94,7 @@ type row struct {
 	stale          uint64
 }
 
-func (s *show) row(r row) {
+func (s *Show) row(r row) {
 	total := uint64(0)
 	for _, n := range r.from {
 		total += n
@@ -106,9 +118,9 @@ func (s *show) row(r row) {
 	s.lines++
 	s.mu.Unlock()
 	if head {
-		s.line(s.paint(dim, tableHead))
+		s.Line(s.paint(dim, tableHead))
 	}
-	s.line(text)
+	s.Line(text)
 }
 
 // sourceName names a source as people know the tiers.

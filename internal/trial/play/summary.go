@@ -1,17 +1,13 @@
-package trial
+package play
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/node"
 )
-
-// ErrIncoherent reports a run that saw what a coherent fleet never shows.
-var ErrIncoherent = errors.New("the fleet was not coherent")
 
 // Summary is what a run came to.
 type Summary struct {
@@ -82,11 +78,11 @@ func (s *Summary) Coherent() bool {
 }
 
 func (p *player) summary() Summary {
-	pending, fences, took := p.arrivals.counts(0)
+	pending, fences, took := p.Arrivals.counts(0)
 	t := p.tally
-	parts := p.fleet.Stats()
+	parts := p.Fleet.Stats()
 	s := Summary{
-		Input: p.work.Name, Nodes: len(p.lanes),
+		Input: p.Workload.Name, Nodes: len(p.lanes),
 		Reads: t.reads.Load(), Refused: t.refused.Load(),
 		Hits: Hits{
 			L1: t.from[node.FromMemory].Load(), L2: t.from[node.FromShared].Load(),
@@ -100,10 +96,13 @@ func (p *player) summary() Summary {
 			P50: inMillis(quantile(took, 0.5)), P99: inMillis(quantile(took, 0.99)),
 			Max: inMillis(quantile(took, 1)), Count: len(took),
 		},
-		BoundMS:   bound.Milliseconds(),
+		BoundMS:   p.Bound.Milliseconds(),
 		LateReads: t.late.Load(), OldestMS: inMillis(time.Duration(t.oldest.Load())),
 		StaleReads: t.stale.Load(), WrongValues: t.wrong.Load(),
-		Faults: append([]string{}, t.told()...), LeftOut: append([]string{}, p.work.LeftOut...),
+		Faults: append([]string{}, t.told()...), LeftOut: append([]string{}, p.Workload.LeftOut...),
+	}
+	if p.thinned > 0 {
+		s.LeftOut = append(s.LeftOut, fmt.Sprintf("%d reads here and there: the machine was busy", p.thinned))
 	}
 	if p.unplayed > 0 {
 		s.LeftOut = append(s.LeftOut, fmt.Sprintf("the last %d steps: the time did not suffice", p.unplayed))
@@ -115,9 +114,9 @@ func inMillis(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 }
 
-// print writes the summary for people.
-func (s *Summary) print(out *show) {
-	out.phase("Summary")
+// Print writes the summary for people.
+func (s *Summary) Print(out *Show) {
+	out.Phase("Summary")
 	share := func(n uint64) string {
 		if s.Reads == 0 {
 			return number(n)
@@ -125,7 +124,7 @@ func (s *Summary) print(out *show) {
 		return fmt.Sprintf("%s (%.1f %%)", number(n), 100*float64(n)/float64(s.Reads))
 	}
 	say := func(name, format string, args ...any) {
-		out.line(fmt.Sprintf("  %-22s %s", name, fmt.Sprintf(format, args...)))
+		out.Line(fmt.Sprintf("  %-22s %s", name, fmt.Sprintf(format, args...)))
 	}
 	say("reads", "%s on %d nodes in %.1f s", number(s.Reads), s.Nodes, s.Seconds)
 	say("  from L1 (memory)", "%s", share(s.Hits.L1))
@@ -167,12 +166,12 @@ func (s *Summary) print(out *show) {
 	}
 }
 
-// printJSON writes the summary as one line.
-func (s *Summary) printJSON(out *show) error {
+// PrintJSON writes the summary as one line.
+func (s *Summary) PrintJSON(out *Show) error {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode summary: %w", err)
 	}
-	out.line(string(b))
+	out.Line(string(b))
 	return nil
 }

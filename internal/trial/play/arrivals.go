@@ -1,4 +1,4 @@
-package trial
+package play
 
 import (
 	"strconv"
@@ -9,9 +9,9 @@ import (
 	"github.com/raptorflow/tercet/internal/events"
 )
 
-// arrivals measures how long each event took from its publish until the last
+// Arrivals measures how long each event took from its publish until the last
 // node had applied its fence. Its methods are safe for concurrent use.
-type arrivals struct {
+type Arrivals struct {
 	mu sync.Mutex
 	// up are the members that run.
 	up membersSet
@@ -63,8 +63,9 @@ type sighting struct {
 	inv    *events.Invalidate
 }
 
-func newArrivals(members int) *arrivals {
-	a := &arrivals{
+// NewArrivals measures a fleet of so many members, all of them running.
+func NewArrivals(members int) *Arrivals {
+	a := &Arrivals{
 		waiting: map[string][]*arrival{}, early: map[string][]sighting{},
 		idle: make(chan struct{}),
 	}
@@ -76,8 +77,8 @@ func newArrivals(members int) *arrivals {
 }
 
 // expect says that an event is about to be published. Its fence is recognised
-// by id, or, if the event has none, by its place once it is [arrivals.kept].
-func (a *arrivals) expect(id string, sent time.Time) *arrival {
+// by id, or, if the event has none, by its place once it is [Arrivals.kept].
+func (a *Arrivals) expect(id string, sent time.Time) *arrival {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e := &arrival{
@@ -96,7 +97,7 @@ func (a *arrivals) expect(id string, sent time.Time) *arrival {
 
 // kept says at which place of its stream an event was kept. One that
 // carries no id is recognised by that. Events are published one by one.
-func (a *arrivals) kept(e *arrival, sequence uint64) {
+func (a *Arrivals) kept(e *arrival, sequence uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.published = sequence
@@ -112,8 +113,8 @@ func (a *arrivals) kept(e *arrival, sequence uint64) {
 	delete(a.early, id)
 }
 
-// applied is the fleet's [Observer].
-func (a *arrivals) applied(member int, at time.Time, mark events.Mark, changes []events.Change) {
+// Applied is the fleet's [Observer].
+func (a *Arrivals) Applied(member int, at time.Time, mark events.Mark, changes []events.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	first := mark.Position > a.highest
@@ -138,7 +139,7 @@ func (a *arrivals) applied(member int, at time.Time, mark events.Mark, changes [
 }
 
 // arrive is for holders of the lock.
-func (a *arrivals) arrive(id string, s sighting) {
+func (a *Arrivals) arrive(id string, s sighting) {
 	for _, e := range a.waiting[id] {
 		if !e.want.has(s.member) {
 			continue
@@ -176,7 +177,7 @@ func sequenceOf(id string) (uint64, bool) {
 }
 
 // complete is for holders of the lock.
-func (a *arrivals) complete(e *arrival) {
+func (a *Arrivals) complete(e *arrival) {
 	if list := a.waiting[e.id]; len(list) == 1 {
 		delete(a.waiting, e.id)
 	} else {
@@ -201,7 +202,7 @@ func (a *arrivals) complete(e *arrival) {
 }
 
 // stopped says that a member is about to stop: nothing waits for it.
-func (a *arrivals) stopped(member int) {
+func (a *Arrivals) stopped(member int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.up = a.up.less(member)
@@ -223,7 +224,7 @@ func (a *arrivals) stopped(member int) {
 }
 
 // started says that a member serves again.
-func (a *arrivals) started(member int) {
+func (a *Arrivals) started(member int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.up = a.up.with(member)
@@ -231,7 +232,7 @@ func (a *arrivals) started(member int) {
 
 // settled is closed while no event is under way. Events published later open
 // another one.
-func (a *arrivals) settled() <-chan struct{} {
+func (a *Arrivals) settled() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.idle
@@ -239,7 +240,7 @@ func (a *arrivals) settled() <-chan struct{} {
 
 // counts returns how many events are under way, how many fences were seen, and
 // the times of the events that arrived everywhere, from the from'th on.
-func (a *arrivals) counts(from int) (pending int, fences uint64, took []time.Duration) {
+func (a *Arrivals) counts(from int) (pending int, fences uint64, took []time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.pending, a.fences, append([]time.Duration(nil), a.took[min(from, len(a.took)):]...)

@@ -1,8 +1,9 @@
-package trial
+package play
 
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +21,12 @@ func (p *player) tell(ctx context.Context, c *input.Change) error {
 	p.quiet()
 	if ok, err := p.settle(ctx); !ok || err != nil {
 		if err == nil {
-			p.show.note("events under way did not reach all nodes within %v; not narrated: %s", settling, c.What)
+			p.Show.note("events under way did not reach all nodes within %v; not narrated: %s", settling, c.What)
 			_, err = p.publish(ctx, c)
 		}
 		return err
 	}
-	before, err := p.readEverywhere(ctx, c.Reach, bound)
+	before, err := p.readEverywhere(ctx, c.Reach, p.Bound)
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (p *player) tell(ctx context.Context, c *input.Change) error {
 	select {
 	case <-e.done:
 	case <-t.C:
-		p.show.note("%s: its fence did not reach all nodes within %v", c.What, settling)
+		p.Show.note("%s: its fence did not reach all nodes within %v", c.What, settling)
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -49,20 +50,20 @@ func (p *player) tell(ctx context.Context, c *input.Change) error {
 		return err
 	}
 	reloads = p.tally.loads.Load() - reloads
-	p.show.moment("%s", c.What)
-	p.show.detail("event %s → fence of %s at log position %d", eventName(c, e), scopeText(e.scope), e.position)
+	p.Show.moment("%s", c.What)
+	p.Show.Detail("event %s → fence of %s at log position %d", eventName(c, e), scopeText(e.scope), e.position)
 	var gone []string
 	for i, l := range p.lanes {
 		if took, ok := e.took[i]; ok {
 			gone = append(gone, fmt.Sprintf("%s after %s", l.member.Name(), millis(took)))
 		}
 	}
-	p.show.detail("gone on %s", strings.Join(gone, ", "))
+	p.Show.Detail("gone on %s", strings.Join(gone, ", "))
 	if len(c.Reach) > 3 {
-		p.show.detail("one record ended %s copies (%s keys on %d nodes); read again everywhere: all new, by %s loads",
+		p.Show.Detail("one record ended %s copies (%s keys on %d nodes); read again everywhere: all new, by %s loads",
 			number(before), number(uint64(len(c.Reach))), len(gone), number(reloads))
 	} else {
-		p.show.detail("read again on every node: the new value, by %s loads for the fleet", number(reloads))
+		p.Show.Detail("read again on every node: the new value, by %s loads for the fleet", number(reloads))
 	}
 	return nil
 }
@@ -76,9 +77,28 @@ func (p *player) readEverywhere(ctx context.Context, keys []string, bound time.D
 			continue
 		}
 		copies += uint64(len(keys))
-		g.Go(func() error { return p.readKeys(ctx, l, keys, bound) })
+		g.Go(func() error { return p.readOn(ctx, l, keys, bound) })
 	}
 	return copies, g.Wait()
+}
+
+// readOn reads keys from one member, many at a time.
+func (p *player) readOn(ctx context.Context, l *lane, keys []string, bound time.Duration) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for part := range slices.Chunk(keys, 1+len(keys)/readersPerMember) {
+		g.Go(func() error { return p.readKeys(ctx, l, part, bound) })
+	}
+	return g.Wait()
+}
+
+// asked returns the distinct keys of the lane's last batches.
+func (l *lane) asked() []string {
+	var keys []string
+	for _, b := range l.recent {
+		keys = append(keys, b...)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // restarted is the member that is stopped and started again.
@@ -94,11 +114,11 @@ func (p *player) restart(ctx context.Context, stop bool) error {
 		l.sent.Wait()
 		l.gate.Lock()
 		defer l.gate.Unlock()
-		p.arrivals.stopped(restarted)
+		p.Arrivals.stopped(restarted)
 		if err := l.member.Stop(ctx); err != nil {
 			return fmt.Errorf("stop %s: %w", name, err)
 		}
-		p.show.moment("%s is stopped; the others go on", name)
+		p.Show.moment("%s is stopped; the others go on", name)
 		return nil
 	}
 	if !l.down {
@@ -112,23 +132,24 @@ func (p *player) restart(ctx context.Context, stop bool) error {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	took := time.Since(began)
-	p.arrivals.started(restarted)
-	keys := p.popular(2000)
-	before := p.sourcesNow()
+	p.Arrivals.started(restarted)
+	// What it was asked for last it should still have.
+	keys := l.asked()
 	p.quiet()
-	if err := p.readKeys(ctx, l, keys, bound); err != nil {
+	before := p.sourcesNow()
+	if err := p.readOn(ctx, l, keys, p.Bound); err != nil {
 		return err
 	}
 	after := p.sourcesNow()
 	l.down = false
-	p.show.moment("%s is back after %s: it replayed what it missed and serves its own disk", name, millis(took))
+	p.Show.moment("%s is back after %s: it replayed what it missed and serves its own disk", name, millis(took))
 	var parts []string
 	for s := node.FromMemory; s <= node.FromOrigin; s++ {
 		if n := after[s] - before[s]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s from %s", number(n), sourceName(s)))
 		}
 	}
-	p.show.detail("its first %s reads: %s", number(uint64(len(keys))), strings.Join(parts, ", "))
+	p.Show.Detail("its first %s reads: %s", number(uint64(len(keys))), strings.Join(parts, ", "))
 	return nil
 }
 
@@ -144,8 +165,8 @@ func (p *player) sourcesNow() (n [sources]uint64) {
 func (p *player) popular(n int) []string {
 	seen := map[string]bool{}
 	var keys []string
-	for i := range p.work.Steps {
-		if k := p.work.Steps[i].Key; k != "" && !seen[k] {
+	for i := range p.Workload.Steps {
+		if k := p.Workload.Steps[i].Key; k != "" && !seen[k] {
 			seen[k] = true
 			if keys = append(keys, k); len(keys) == n {
 				break
@@ -166,7 +187,7 @@ func (p *player) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.show.moment("all fences applied everywhere: %s values read once more, none may be old", number(copies))
+	p.Show.moment("all fences applied everywhere: %s values read once more, none may be old", number(copies))
 	return nil
 }
 

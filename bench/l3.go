@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/raptorflow/tercet/internal/tiers/memory"
+	"github.com/raptorflow/tercet/pkg/client"
+)
+
+// runL3 measures a read that the disk answers, because memory is too small to
+// hold what is read, beside pebble's Get with the same options.
+func runL3(ctx context.Context, b *bench) error {
+	for _, x := range []struct {
+		payload int
+		target  float64
+	}{{100, 1.45}, {1024, 1.7}} {
+		for _, n := range b.sizes {
+			if err := b.l3(ctx, n, x.payload, x.target); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// blocks is what both stores keep of their files in memory: pkg/client's
+// default.
+const blocks = 32 << 20
+
+func (b *bench) l3(ctx context.Context, n, payload int, target float64) error {
+	var files owner
+	defer files.release()
+	d := newData(n, payload)
+	raw, err := openPebble(files.TempDir())
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	for i, k := range d.names {
+		if err := raw.Set(k, d.value(i), pebble.NoSync); err != nil {
+			return err
+		}
+	}
+	// So small, and each key read once before any repeats: the copy of a key
+	// has been displaced when its turn comes again.
+	c, err := b.open(ctx, "bench-l3", client.Config{
+		L1Size: memory.MinBytes, DataDir: files.TempDir(), DiskCache: blocks,
+	})
+	if err != nil {
+		return err
+	}
+	defer shut(c)
+	if err := fill(ctx, c, d); err != nil {
+		return err
+	}
+	b.say("%d keys of %d B are on disk", n, payload)
+
+	rawAt, at := cursor{n: n}, cursor{n: n}
+	rawGet := func() error {
+		i := rawAt.next()
+		v, closer, err := raw.Get(d.names[i])
+		if err != nil || !d.right(i, v) {
+			return errors.Join(err, wrong("pebble", d.keys[i], v))
+		}
+		return closer.Close()
+	}
+	buf := make([]byte, 0, payload+256)
+	asked := uint64(0)
+	into := func() error {
+		i := at.next()
+		v, err := c.GetInto(ctx, d.keys[i], buf)
+		if err != nil || !d.right(i, v) {
+			return errors.Join(err, wrong("tercet", d.keys[i], v))
+		}
+		asked++
+		return nil
+	}
+	before := answers(c)
+	p, err := b.pairing().run(ctx, reads(16, rawGet), reads(16, into))
+	if err != nil {
+		return err
+	}
+	if s := answers(c).since(before); s.disk < asked-asked/100 {
+		return fmt.Errorf("of %d reads the disk answered %d: %+v", asked, s.disk, s)
+	}
+	b.add(row{
+		Name: fmt.Sprintf("Get into a buffer, %d keys, %d B", n, payload), Unit: nanoseconds, Target: target, Aim: 1.3,
+	}.of(p))
+	return nil
+}
+
+// openPebble opens a database with the options of the disk tier.
+func openPebble(dir string) (*pebble.DB, error) {
+	o := &pebble.Options{
+		CacheSize:                   blocks,
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 4,
+		L0StopWritesThreshold:       1000,
+		FormatMajorVersion:          pebble.FormatTableFormatV6,
+		Logger:                      quietLogger{},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return pebble.Open(dir, o)
+}
+
+type quietLogger struct{}
+
+func (quietLogger) Infof(string, ...any)      {}
+func (quietLogger) Errorf(string, ...any)     {}
+func (quietLogger) Fatalf(f string, a ...any) { panic(fmt.Errorf(f, a...)) }
