@@ -41,8 +41,8 @@ func (b *bench) l3(ctx context.Context, n, payload int, target float64) error {
 		return err
 	}
 	defer raw.Close()
-	for i, k := range d.names {
-		if err := raw.Set(k, d.value(i), pebble.NoSync); err != nil {
+	for _, i := range d.filling {
+		if err := raw.Set(d.names[i], d.value(i), pebble.NoSync); err != nil {
 			return err
 		}
 	}
