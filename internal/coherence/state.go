@@ -33,6 +33,12 @@ func (w *World) AppendState(dst []byte) []byte {
 	b = msgp.AppendBytes(b, w.digest[:])
 	b = msgp.AppendBool(b, w.anchored)
 	b = msgp.AppendUint64(b, uint64(w.horizon))
+	b = msgp.AppendBool(b, w.settled)
+	b = msgp.AppendBool(b, w.diverged != nil)
+	if w.diverged != nil {
+		b = msgp.AppendUint64(b, uint64(w.diverged.At))
+		b = msgp.AppendString(b, w.diverged.Evidence)
+	}
 	b = msgp.AppendArrayHeader(b, uint32(len(w.members)))
 	for _, m := range w.members {
 		b = msgp.AppendString(b, string(m.Node))
@@ -50,6 +56,7 @@ func (w *World) AppendState(dst []byte) []byte {
 		b = msgp.AppendBytes(b, x.ID[:])
 		b = msgp.AppendUint64(b, uint64(x.Since))
 		b = msgp.AppendInt64(b, x.Deadline)
+		b = msgp.AppendInt64(b, x.Logged)
 		b = appendStrings(b, x.Scope.Keys)
 		b = appendStrings(b, x.Scope.Tags)
 		b = appendStrings(b, x.Scope.Prefixes)
@@ -86,6 +93,10 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	r.fixed(w.digest[:])
 	w.anchored = r.bool()
 	w.horizon = events.Position(r.uint())
+	w.settled = r.bool()
+	if r.bool() {
+		w.diverged = &events.HistoryError{At: events.Position(r.uint()), Evidence: r.string()}
+	}
 	for range r.count() {
 		m := Member{Node: events.NodeID(r.string())}
 		r.fixed(m.Incarnation[:])
@@ -103,6 +114,7 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 		r.fixed(x.ID[:])
 		x.Since = events.Position(r.uint())
 		x.Deadline = r.int()
+		x.Logged = r.int()
 		x.Scope = events.Scope{Keys: r.strings(), Tags: r.strings(), Prefixes: r.strings(), Globs: r.strings(), All: r.bool()}
 		w.brackets[x.ID] = x
 	}

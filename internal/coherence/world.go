@@ -3,6 +3,7 @@ package coherence
 import (
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -43,6 +44,14 @@ type World struct {
 	// needs no look at them.
 	newest events.Position
 
+	// diverged is evidence that a member of this epoch applied another history
+	// than this World. A later EpochChange settles it.
+	diverged *events.HistoryError
+
+	// settled: a member of this epoch has said that nobody can hold a lease
+	// from before it any more.
+	settled bool
+
 	members  map[events.Incarnation]Member
 	brackets map[events.BracketID]Bracket
 
@@ -71,6 +80,9 @@ type Bracket struct {
 	Scope    events.Scope
 	Since    events.Position
 	Deadline int64 // Unix milliseconds
+	// Logged is the log's time of its last Intent, in Unix nanoseconds: a
+	// bracket must be published again before retention takes that away (H10).
+	Logged int64
 }
 
 // New returns the World of a node that has applied nothing.
@@ -106,6 +118,20 @@ func (w *World) DigestAt(p events.Position) (events.Digest, bool) {
 	return w.recent.at(p)
 }
 
+// Diverged returns evidence, not settled by an EpochChange, that a member of
+// this epoch applied another history; nil if there is none. A node that has
+// such evidence must not call itself fresh (G8).
+func (w *World) Diverged() error {
+	if w.diverged == nil {
+		return nil
+	}
+	return w.diverged
+}
+
+// Settled reports whether a member has said that nobody can hold a lease from
+// before this epoch any more (H4).
+func (w *World) Settled() bool { return w.settled }
+
 // Horizon returns the position below which every birth is refused.
 func (w *World) Horizon() events.Position { return w.horizon }
 
@@ -114,14 +140,10 @@ func (w *World) Horizon() events.Position { return w.horizon }
 // killed by its key's fence only.
 func (w *World) Newest() events.Position { return w.newest }
 
-// WasEpoch reports whether e is an epoch that this World has left.
+// WasEpoch reports whether e is an epoch that this World has left. The present
+// one is not, even if the World began anew within it.
 func (w *World) WasEpoch(e events.Epoch) bool {
-	for _, f := range w.former {
-		if f == e {
-			return true
-		}
-	}
-	return false
+	return e != w.epoch && slices.Contains(w.former, e)
 }
 
 // Members yields every incarnation that announced itself and has not left.
@@ -280,7 +302,7 @@ func Successor(w *World, left ...events.Epoch) *World {
 
 // leave remembers an epoch as one that was left.
 func (w *World) leave(e events.Epoch) {
-	if e == 0 || w.WasEpoch(e) {
+	if e == 0 || slices.Contains(w.former, e) {
 		return
 	}
 	w.former = append(w.former, e)

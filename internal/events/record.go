@@ -140,6 +140,9 @@ type Pulse struct {
 	Weight uint32
 	// Leave announces that the incarnation serves no more, for good.
 	Leave bool
+	// Settled says that a full lease has passed since the sender applied the
+	// beginning of Epoch: whoever held a lease from before it holds it no more.
+	Settled bool
 }
 
 // EpochChange opens a new epoch at its own position and so fences everything

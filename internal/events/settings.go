@@ -87,8 +87,9 @@ func (s Settings) LeaseWait() time.Duration {
 	r := int64(s.DriftPPM)
 	l := int64(s.Lease)
 	// l·(million+r)/(million-r), split so that it can't overflow for leases
-	// below 24 hours.
-	extra := (l/1000*2*r)/(million-r)*1000 + 2000
+	// below 24 hours. Both divisions round down: the first loses less than
+	// 1000·2r/(million-r) <= 2000 ns, the second less than 1000.
+	extra := (l/1000*2*r)/(million-r)*1000 + 3000
 	return time.Duration(l + extra)
 }
 

@@ -98,7 +98,7 @@ func appendChange(b []byte, c Change) []byte {
 		head(1)
 		b = msgp.AppendBytes(b, c.Bracket[:])
 	case *Pulse:
-		head(9)
+		head(10)
 		b = msgp.AppendString(b, string(c.Node))
 		b = msgp.AppendBytes(b, c.Incarnation[:])
 		b = msgp.AppendUint64(b, c.Number)
@@ -108,6 +108,7 @@ func appendChange(b []byte, c Change) []byte {
 		b = appendStrings(b, c.Addresses)
 		b = msgp.AppendUint32(b, c.Weight)
 		b = msgp.AppendBool(b, c.Leave)
+		b = msgp.AppendBool(b, c.Settled)
 	case *EpochChange:
 		head(2)
 		b = msgp.AppendUint64(b, uint64(c.Epoch))
@@ -239,6 +240,7 @@ func (d *decoder) change() Change {
 		v.Addresses = d.strings("addresses", MaxAddresses, MaxAddress)
 		v.Weight = uint32(d.uint("weight", math.MaxUint32))
 		v.Leave = d.bool("leave")
+		v.Settled = d.bool("settled")
 		c = v
 	case kindEpoch:
 		v := &EpochChange{Epoch: Epoch(d.uint("epoch", math.MaxUint64))}

@@ -30,7 +30,7 @@ func (p *partition) sink(batch []events.Delivery) error {
 		}
 		*steps = append(*steps, coherence.Step{Mark: d.Mark, Record: r, Err: err})
 	}
-	pulsed, diverged := p.apply(*steps)
+	pulsed := p.apply(*steps)
 	p.applied.Store(uint64(batch[len(batch)-1].Position))
 	p.n.stats.applied.Add(uint64(len(batch)))
 	p.waiters.wake()
@@ -40,9 +40,9 @@ func (p *partition) sink(batch []events.Delivery) error {
 		}
 	}
 	if pulsed != nil {
-		p.pulseApplied(*pulsed)
+		return p.pulseApplied(*pulsed)
 	}
-	return diverged
+	return nil
 }
 
 // ownPulse is a pulse of this incarnation, applied.
@@ -51,7 +51,7 @@ type ownPulse struct {
 	position events.Position
 }
 
-func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error) {
+func (p *partition) apply(steps []coherence.Step) (own *ownPulse) {
 	p.mu.Lock()
 	if p.blind.Load() {
 		p.batch = nil // a reader found the disk lost
@@ -69,10 +69,8 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error
 				p.pulses.seen(c.Incarnation, p.n.clock.Waiter())
 			}
 		}
-		if e.Diverged != nil && diverged == nil {
-			diverged = e.Diverged // no typed nil into the interface
-		}
 	}
+	p.prune()
 	p.mirror()
 	if p.batch != nil {
 		p.meta = p.world.AppendState(p.meta[:0])
@@ -85,7 +83,7 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse, diverged error
 		}
 		clear(p.versions)
 	}
-	return own, diverged
+	return own
 }
 
 // act carries out the effects of one record on L1 and on the disk's batch.

@@ -61,7 +61,9 @@ type Deps struct {
 	Shared Shared
 	// Witness may be nil.
 	Witness Witness
-	Clock   clock.Clock
+	// Peers may be nil: Everywhere writes then wait for pulses.
+	Peers Peers
+	Clock clock.Clock
 	// Random draws epochs. Default crypto/rand.
 	Random io.Reader
 	// Incarnation is this run's, the same that the committers publish under.

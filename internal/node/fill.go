@@ -21,6 +21,16 @@ type flights struct {
 
 func (f *flights) init() { f.of = make(map[string]*flight) }
 
+// land lets f's readers go on, and nobody join it any more.
+func (l *flights) land(key string, f *flight) {
+	l.mu.Lock()
+	if l.of[key] == f {
+		delete(l.of, key)
+	}
+	l.mu.Unlock()
+	close(f.done)
+}
+
 // flight is one load.
 type flight struct {
 	epoch events.Epoch
@@ -134,7 +144,7 @@ func (p *partition) joinable(f *flight) bool {
 // when the reader who started it gives up.
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, load Loader) {
 	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx), birth: f.birth}
-	n.flying.Go(func() {
+	started := n.crew.Go(func() {
 		ctx, cancel := n.loadContext(ctx)
 		defer cancel()
 		kept := false
@@ -143,16 +153,15 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, loa
 			kept, err = n.keep(p, f, scope, key, l)
 		}
 		f.err = err
-		p.flights.mu.Lock()
-		if p.flights.of[key] == f {
-			delete(p.flights.of, key)
-		}
-		p.flights.mu.Unlock()
-		close(f.done)
+		p.flights.land(key, f)
 		if kept {
 			n.keeper.share(ctx, p, f.entry)
 		}
 	})
+	if !started {
+		f.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
+		p.flights.land(key, f)
+	}
 }
 
 // loadContext is the reader's context without its end, but with the load's own

@@ -44,12 +44,15 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
-	loads   chan struct{} // admission to the origin: one token for each load
-	flying  sync.WaitGroup
-	keeper  keeper
-	stats   counters
-	steps   sync.Pool
-	readyMu sync.Mutex
+	loads chan struct{} // admission to the origin: one token for each load
+	crew  crew
+	peers Peers // nil: pulses alone confirm
+	// questions has room for each question that waits.
+	questions chan struct{}
+	keeper    keeper
+	stats     counters
+	steps     sync.Pool
+	readyMu   sync.Mutex
 }
 
 // New builds a node on deps. It starts nothing, but reads the disk's
@@ -74,6 +77,8 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
 		loads:       make(chan struct{}, cfg.MaxLoads),
+		peers:       deps.Peers,
+		questions:   make(chan struct{}, maxQuestions),
 	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
@@ -135,6 +140,12 @@ func (p *partition) restore() error {
 	return nil
 }
 
+// begin notes when this node began to listen: who was heard only before counts
+// as heard now.
+func (p *partition) begin() {
+	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
+}
+
 // Run follows the log, pulses and serves until ctx is done; then it stops
 // serving, leaves, waits for what it started and returns nil. A node runs
 // once. Any other return is a fault that it can't go on with.
@@ -149,10 +160,14 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopFollowing()
 	g, following := errgroup.WithContext(following)
 	for _, p := range n.parts {
+		p.begin()
 		g.Go(func() error { return p.follow(following) })
 		g.Go(func() error { return p.beat(following) })
 	}
 	g.Go(func() error { return n.keeper.run(following) })
+	if n.peers != nil {
+		g.Go(func() error { return n.peers.Listen(following, n.incarnation, n.asked, n.confirmed) })
+	}
 
 	var fault error
 	select {
@@ -162,8 +177,8 @@ func (n *Node) Run(ctx context.Context) error {
 	n.leave()        // nothing is served from here on, then the others are told
 	n.endLife()      // loads end: whoever waits for one gets an error
 	stopFollowing()  // the loops end
-	n.flying.Wait()  //
-	fault = g.Wait() // the loops owned the disk's batches until now
+	fault = g.Wait() // the disk's batches were theirs until now
+	n.crew.dismiss() // nothing that the node has started outlives it
 	if n.disk != nil {
 		if err := n.disk.Sync(); err != nil {
 			n.logger.Warn("last sync of the disk failed; the next start replays more", "error", err)

@@ -24,6 +24,9 @@ type pulses struct {
 	// heard is when a pulse of another member was last received, in waiter
 	// time.
 	heard map[events.Incarnation]int64
+	// acked is how far a member has confirmed, in the epoch ackedIn.
+	acked   map[events.Incarnation]events.Position
+	ackedIn events.Epoch
 	// kick tells the loop that wanted has risen.
 	kick chan struct{}
 	// void: pulses that began at or before this number prove nothing: the
@@ -42,6 +45,7 @@ type start struct {
 func (q *pulses) init() {
 	q.started = make(map[uint64]start)
 	q.heard = make(map[events.Incarnation]int64)
+	q.acked = make(map[events.Incarnation]events.Position)
 	q.kick = make(chan struct{}, 1)
 }
 
@@ -117,6 +121,7 @@ func (q *pulses) forget() {
 	q.void = q.begun
 	clear(q.started)
 	clear(q.heard)
+	clear(q.acked)
 	q.mu.Unlock()
 }
 
@@ -124,6 +129,24 @@ func (q *pulses) seen(i events.Incarnation, waiter int64) {
 	q.mu.Lock()
 	q.heard[i] = waiter
 	q.mu.Unlock()
+}
+
+// confirmed notes that a member has applied at in epoch.
+func (q *pulses) confirmed(i events.Incarnation, epoch events.Epoch, at events.Position) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ackedIn != epoch {
+		q.ackedIn = epoch
+		clear(q.acked)
+	}
+	q.acked[i] = max(q.acked[i], at)
+}
+
+// hasConfirmed reports whether a member has confirmed at in epoch.
+func (q *pulses) hasConfirmed(i events.Incarnation, epoch events.Epoch, at events.Position) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ackedIn == epoch && q.acked[i] >= at
 }
 
 // lastHeard returns when the member was last heard in waiter time, or
@@ -190,6 +213,7 @@ func (p *partition) pulse(ctx context.Context) {
 		return
 	}
 	p.n.stats.pulses.Add(1)
+	p.keepBracketsLogged(ctx)
 }
 
 func (p *partition) pulseNow(number uint64) *events.Pulse {
@@ -199,6 +223,7 @@ func (p *partition) pulseNow(number uint64) *events.Pulse {
 		Node: p.n.cfg.Node, Incarnation: p.n.incarnation, Number: number,
 		Epoch: p.world.Epoch(), Applied: p.world.Applied(),
 		Addresses: p.n.cfg.Addresses, Weight: p.n.cfg.Weight,
+		Settled: p.world.Settled() || p.world.Epoch() != 0 && p.strangersUntil.Load() <= p.n.clock.Waiter(),
 	}
 	if d, whole := p.world.Digest(); whole {
 		c.Digest = d
@@ -207,22 +232,26 @@ func (p *partition) pulseNow(number uint64) *events.Pulse {
 }
 
 // pulseApplied is told by the apply loop that everything in front of an own
-// pulse has been applied.
-func (p *partition) pulseApplied(c ownPulse) {
+// pulse has been applied. What it returns ends the following of the log.
+func (p *partition) pulseApplied(c ownPulse) error {
 	s, ok := p.pulses.take(c.number)
 	if !ok || p.n.leaving.Load() {
-		return
+		return nil
+	}
+	if err := p.world.Diverged(); err != nil { // the apply loop's own world
+		return err
 	}
 	epoch := events.Epoch(p.epoch.Load())
 	if epoch == 0 {
 		p.openEpoch("no record of an epoch is left in the log")
-		return
+		return nil
 	}
 	if p.n.witness == nil {
 		p.extend(c.number, epoch, s.holder)
-		return
+		return nil
 	}
-	p.n.flying.Go(func() { p.confirm(p.n.life, c.number, s, epoch, c.position) })
+	p.n.crew.Go(func() { p.confirm(p.n.life, c.number, s, epoch, c.position) })
+	return nil
 }
 
 // openEpoch publishes an EpochChange. The loops go on meanwhile; what they
@@ -233,7 +262,7 @@ func (p *partition) openEpoch(why string) {
 		p.n.logger.Error("no randomness for an epoch", "error", err)
 		return
 	}
-	p.n.flying.Go(func() {
+	p.n.crew.Go(func() {
 		ctx, cancel := context.WithTimeout(p.n.life, p.n.cfg.Settings.Lease)
 		defer cancel()
 		at, _, err := p.out.Append(ctx, &events.EpochChange{Epoch: id, Why: string(p.n.cfg.Node) + ": " + why})

@@ -77,31 +77,9 @@ func (n *Node) Invalidate(ctx context.Context, inv events.Invalidate, o Invalida
 	if err := inv.Scope.Validate(); err != nil {
 		return consistency.Token{}, &Error{Op: "invalidate", Err: err}
 	}
-	parts := SplitScope(inv, len(n.parts))
-	points := make([]consistency.Point, len(n.parts))
-	errs := make([]error, len(n.parts))
-	done := make(chan int, len(n.parts))
-	running := 0
-	for i, c := range parts {
-		if c == nil {
-			continue
-		}
-		if running++; len(parts) == 1 {
-			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
-			done <- i
-			continue
-		}
-		n.flying.Go(func() {
-			points[i], errs[i] = n.parts[i].write(ctx, "invalidate", "", o.Concern, c)
-			done <- i
-		})
-	}
-	var t consistency.Token
-	for range running {
-		i := <-done
-		t = t.With(i, points[i])
-	}
-	return t, errors.Join(errs...)
+	return n.each(SplitScope(inv, len(n.parts)), func(p *partition, c *events.Invalidate) (consistency.Point, error) {
+		return p.write(ctx, "invalidate", "", o.Concern, c)
+	})
 }
 
 // SplitScope returns what each of n partitions has to fence of inv: its own
@@ -200,6 +178,12 @@ func hintFor(err error) string {
 func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	began := p.n.clock.Waiter()
 	epoch := p.worldEpoch()
+	if p.n.peers != nil {
+		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
+		if err := p.n.peers.Ask(q); err != nil {
+			p.n.logger.Debug("question was not sent; pulses will answer it", "error", err)
+		}
+	}
 	for {
 		moved := p.waiters.next()
 		wait, pending := p.unconfirmed(epoch, at, began)
@@ -230,14 +214,14 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 	now := p.n.clock.Waiter()
 	lease := int64(p.n.cfg.Settings.LeaseWait())
 	wait = p.n.cfg.Settings.LeaseWait()
-	if left := p.strangersUntil.Load() - now; left > 0 {
+	if left := p.strangersUntil.Load() - now; left > 0 && !p.settled() {
 		wait = time.Duration(left)
 		pending = append(pending, "members from before the epoch")
 	}
 	for _, m := range p.members() {
 		// One whose first pulse stands behind the write serves nothing before
 		// it has applied it (the join gate).
-		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at {
+		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at || p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
 			continue
 		}
 		// Who was heard only before we listened counts as heard when this
@@ -249,6 +233,15 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 		}
 	}
 	return wait, pending
+}
+
+// settled reports whether a member has vouched that nobody holds a lease from
+// before this epoch. Without one, a node that has just started or has just
+// applied an epoch waits a lease's length before its first such write returns.
+func (p *partition) settled() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.world.Settled()
 }
 
 // Touch gives the copies of key that this node can reach a new expiry; a zero

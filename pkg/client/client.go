@@ -194,16 +194,36 @@ type Invalidation struct {
 	Source string
 }
 
+func (i Invalidation) scope() events.Scope {
+	return events.Scope{Keys: i.Keys, Tags: i.Tags, Prefixes: i.Prefixes, Globs: i.Globs, All: i.All}
+}
+
 // Invalidate fences what i covers, in one record whatever the number of
 // copies. It returns once the record is in the log and applied on this node.
 func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOption) (Token, error) {
 	inv := events.Invalidate{
-		Scope:  events.Scope{Keys: i.Keys, Tags: i.Tags, Prefixes: i.Prefixes, Globs: i.Globs, All: i.All},
+		Scope:  i.scope(),
 		Soft:   i.Soft,
 		Source: i.Source,
 	}
 	return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
 }
+
+// Bracketed runs fn, which commits a change in the database, such that readers
+// and the database agree at every instant, which no invalidation after the
+// commit can do: before fn starts, every copy that i covers is dead on every
+// node, and until it has ended covered reads go to their loaders, past the
+// cache. Slow (it waits for every member) and exact.
+//
+// fn gets the bracket's id, for an abort marker in the same database. If this
+// process dies inside, the bracket stays open until somebody resolves it;
+// timeout is when that may begin.
+func (c *Client) Bracketed(ctx context.Context, i Invalidation, timeout time.Duration, fn func(ctx context.Context, bracket BracketID) error) (Token, error) {
+	return c.node.Bracketed(ctx, i.scope(), timeout, fn)
+}
+
+// BracketID names a bracketed write.
+type BracketID = events.BracketID
 
 // Token returns what this client has seen, to be passed to another process
 // that should see no less.

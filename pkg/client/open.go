@@ -16,6 +16,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/peers"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
 	"github.com/raptorflow/tercet/internal/tiers/redis"
@@ -113,6 +114,9 @@ func (c *Client) build(ctx context.Context) error {
 		c.commits = append(c.commits, commit)
 		deps.Logs = append(deps.Logs, l)
 		deps.Committers = append(deps.Committers, commit)
+	}
+	if deps.Peers, err = peers.New(c.nc, c.cfg.Domain); err != nil {
+		return err
 	}
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -97,8 +99,32 @@ func (p *Process) Restart() {
 	p.spawn()
 }
 
-// Pause stops the process in its tracks (SIGSTOP); Resume lets it go on.
-func (p *Process) Pause() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+// Pause stops the process in its tracks (SIGSTOP); Resume lets it go on. It
+// returns once every thread has stopped: the signal takes a moment to reach all.
+func (p *Process) Pause() {
+	p.t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	p.waitFor("stop of all threads", p.stopped)
+}
+
+// stopped reads the threads' states from /proc.
+func (p *Process) stopped() error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
+	if err != nil || len(threads) == 0 {
+		return fmt.Errorf("no threads of process %d: %v", p.Pid(), err)
+	}
+	for _, file := range threads {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		// The state follows the name, which is in parentheses and may hold any.
+		if _, state, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')'):]), " "); !strings.HasPrefix(state, "T") {
+			return fmt.Errorf("thread %s still runs", file)
+		}
+	}
+	return nil
+}
 
 // Resume lets a paused process go on.
 func (p *Process) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }

@@ -257,21 +257,27 @@ func TestOneWhoLeavesDisturbsNobody(t *testing.T) {
 
 func TestNobodyWaitsForAnAbandonedRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := start(t, mute, groupcommit.Config{})
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
+		f := start(t, memlog.Faults{Publish: func(id events.ID, _ int) (memlog.Fate, time.Duration) {
+			if id.Counter <= 2 {
+				return memlog.RequestLost, rtt
+			}
+			return memlog.Landed, rtt
+		}}, groupcommit.Config{})
 		var all sync.WaitGroup
-		for i := range 3 { // one alone, two gathered
+		// One alone; when it leaves, the other two set out together.
+		for i, patience := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
 			all.Go(func() {
-				_, _, err := f.Append(short, fence(fmt.Sprint(i)))
-				if err == nil {
-					t.Error("landed in a log that answers nothing")
-				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				_, _, err := f.Append(ctx, fence(fmt.Sprint(i)))
+				wantOutcome(t, err, events.ErrIndeterminate, context.DeadlineExceeded)
 			})
+			synctest.Wait()
 		}
 		all.Wait()
-		f.log.Inject(memlog.Faults{})
-		if _, _, err := f.Append(t.Context(), fence("next")); err != nil {
+		next, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, _, err := f.Append(next, fence("next")); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -235,7 +236,7 @@ func TestCutOffPublisherKnowsThatNothingLanded(t *testing.T) {
 	f := newFixture(t)
 	f.server.Kill()
 	for f.nc.Status() == nats.CONNECTED {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // until the client notices
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -311,4 +312,134 @@ func TestClosedConnectionEndsFollow(t *testing.T) {
 	if !errors.Is(err, events.ErrNotLanded) {
 		t.Fatalf("publish: %v", err)
 	}
+}
+
+// P18: a consumer that lives, says so, and delivers nothing is found out by
+// asking the stream.
+func TestStalledConsumerIsReplaced(t *testing.T) {
+	f := newFixture(t)
+	seen := make(chan events.Position, 10)
+	following, stop := context.WithCancel(t.Context())
+	var follower sync.WaitGroup
+	defer follower.Wait()
+	defer stop()
+	follower.Go(func() {
+		_ = f.domain.Log(0).Follow(following, events.Mark{}, func(b []events.Delivery) error {
+			seen <- b[len(b)-1].Position
+			return nil
+		})
+	})
+	<-seen
+	stream, err := f.js(t).Stream(t.Context(), jslog.LogStream(domain, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if _, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.domain.Log(0).Publish(t.Context(), events.ID{Counter: 1}, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case p := <-seen:
+		if p != 2 {
+			t.Fatalf("position %d", p)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the stalled consumer was not replaced")
+	}
+}
+
+// A follower that returns leaves nothing behind on the server.
+func TestFollowerTakesItsConsumerAway(t *testing.T) {
+	f := newFixture(t)
+	enough := errors.New("enough")
+	for range 5 {
+		if err := f.domain.Log(0).Follow(t.Context(), events.Mark{}, func([]events.Delivery) error { return enough }); err != enough {
+			t.Fatal(err)
+		}
+	}
+	if err := f.nc.FlushTimeout(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		stream, err := f.js(t).Stream(t.Context(), jslog.LogStream(domain, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := stream.CachedInfo().State.Consumers
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d consumers left", n)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Group commit over a real log: every caller is told where its change stands.
+func TestCommitterOverRealLog(t *testing.T) {
+	f := newFixture(t)
+	c, err := groupcommit.New(f.domain.Log(0), groupcommit.Config{Publisher: events.Incarnation{5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const callers, each = 32, 20
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	told := map[string]events.Position{}
+	for i := range callers {
+		all.Go(func() {
+			for j := range each {
+				key := fmt.Sprintf("%d:%d", i, j)
+				p, _, err := c.Append(t.Context(), &events.Put{Key: key})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				told[key] = p
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	got := map[string]events.Position{}
+	records := 0
+	enough := errors.New("enough")
+	err = f.domain.Log(0).Follow(t.Context(), events.Mark{}, func(b []events.Delivery) error {
+		for _, d := range b {
+			r, err := events.DecodeRecord(d.Data)
+			if err != nil {
+				return err
+			}
+			records++
+			for _, c := range r.Changes {
+				if p, ok := c.(*events.Put); ok {
+					got[p.Key] = d.Position
+				}
+			}
+		}
+		if len(got) >= callers*each {
+			return enough
+		}
+		return nil
+	})
+	if err != enough {
+		t.Fatal(err)
+	}
+	for k, p := range told {
+		if got[k] != p {
+			t.Errorf("%s: told %d, stands at %d", k, p, got[k])
+		}
+	}
+	if records > callers*each/4 {
+		t.Errorf("%d records for %d appends of %d callers: not gathered", records, callers*each, callers)
+	}
+	t.Logf("%d appends in %d records", callers*each, records-1)
 }

@@ -82,3 +82,8 @@ func TestTierOnCluster(t *testing.T) {
 		return tiertest.Subject{Tier: tier, TooLarge: 40_001}
 	})
 }
+
+func TestTierBehindSentinel(t *testing.T) {
+	url := process.Sentinel(t, process.Redis(t))
+	suite(t, func(*testing.T) string { return url })
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/raptorflow/tercet/cmd/internal/link"
+	"github.com/raptorflow/tercet/internal/config"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/origin/http"
+	"github.com/raptorflow/tercet/internal/warmer/worker"
+	"github.com/raptorflow/tercet/pkg/client"
+)
+
+// origin is a node of the warmer's own, which loads over HTTP. Nil: there is
+// none.
+type origin struct {
+	http *http.Origin
+	node *client.Client
+}
+
+var _ worker.Reloader = (*origin)(nil)
+
+// joinWithin is how long the warmer's node may take to join the domain.
+const joinWithin = time.Minute
+
+func openOrigin(ctx context.Context, nc *nats.Conn, c *config.Config, log *slog.Logger) (*origin, error) {
+	if c.Warmer.Origin == "" {
+		return nil, nil
+	}
+	h, err := http.New(http.Config{
+		Routes:  []http.Route{{URL: c.Warmer.Origin}},
+		Timeout: c.Warmer.Timeout, Concurrency: c.Warmer.Concurrency,
+	})
+	if err != nil {
+		return nil, err
+	}
+	redis, err := link.RedisURL(c.Redis)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinWithin)
+	defer cancel()
+	n, err := client.Open(ctx, client.Config{
+		Domain: c.Domain, Conn: nc, RedisURL: redis, DataDir: c.DataDir, NodeID: c.NodeID,
+		L1Size: c.L1Size, L3Size: c.L3Size, DefaultTTL: c.DefaultTTL,
+		LoadTimeout: c.Warmer.Timeout, MaxLoads: c.Warmer.Concurrency,
+		Origin: loader(h), Logger: log,
+	})
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return &origin{h, n}, nil
+}
+
+// loader asks the origin. A value that may not be stored is an error here: this
+// node has no readers who would want it all the same.
+func loader(h *http.Origin) client.Loader {
+	return func(ctx context.Context, key string) (client.Loaded, error) {
+		r, err := h.Fetch(ctx, key)
+		if err != nil {
+			return client.Loaded{}, err
+		}
+		if !r.Store {
+			return client.Loaded{}, fmt.Errorf("fetch %.100q: %w", key, worker.ErrNotStorable)
+		}
+		return client.Loaded{Value: r.Body, TTL: r.TTL, Tags: r.Tags, NotFound: r.NotFound}, nil
+	}
+}
+
+// Reload implements [worker.Reloader]. The node reads at the strong level, so
+// that it has applied the fence behind the request by then.
+func (o *origin) Reload(ctx context.Context, key string, _ events.Position) error {
+	if !o.http.Serves(key) {
+		return worker.ErrNoLoader
+	}
+	err := o.node.Reload(ctx, key)
+	if errors.Is(err, http.ErrNoRoute) {
+		return fmt.Errorf("%w: %w", worker.ErrNoLoader, err)
+	}
+	return err
+}
+
+func (o *origin) close(ctx context.Context, log *slog.Logger) {
+	if o == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := o.node.Close(ctx); err != nil {
+		log.Warn("the warmer's node did not close cleanly", "error", err)
+	}
+	o.http.Close()
+}

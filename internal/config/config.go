@@ -1,0 +1,134 @@
+package config
+
+import (
+	"time"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// Config is what a binary was told. Build it with a [Loader]; the table in
+// settings.go says each field's default.
+type Config struct {
+	Domain     string
+	NodeID     string
+	DataDir    string
+	DefaultTTL time.Duration
+	// MaxValue is the largest value that a node's servers accept, in bytes.
+	MaxValue int64
+	L1Size   int64 // bytes
+	L3Size   int64 // bytes
+
+	// Create makes the domain if it is missing, with the settings below, which
+	// are not used otherwise: a domain's constants are kept with its log.
+	Create     bool
+	Lease      time.Duration
+	Partitions int
+	MaxTTL     time.Duration
+	Policy     events.Policy
+	Replicas   int
+
+	NATS  NATS
+	Redis Redis
+
+	RESP           RESP
+	HTTP           HTTP
+	InsecureListen bool
+
+	Log Log
+
+	// Rules are the files that the invalidator reads its rules from.
+	Rules       []string
+	Invalidator Invalidator
+	Warmer      Warmer
+
+	// SnapshotDir is where snapshots are kept.
+	SnapshotDir string
+
+	origins []origin
+}
+
+// NATS says how to reach the log.
+type NATS struct {
+	URL string
+	// Creds is a file with a user's JWT and seed.
+	Creds          string
+	User, Password string
+	TLS            ClientTLS
+}
+
+// ClientTLS holds the files of a TLS client.
+type ClientTLS struct {
+	CA        string // trusted besides the system's
+	Cert, Key string // the client's own
+}
+
+// Redis says how to reach the shared tier. An empty URL switches it off.
+type Redis struct {
+	URL string
+	// Password, if set, is used instead of the URL's.
+	Password string
+}
+
+// ServerTLS holds the files of a TLS server; both empty: plain TCP.
+type ServerTLS struct{ Cert, Key string }
+
+// Enabled reports whether the server speaks TLS.
+func (t ServerTLS) Enabled() bool { return t.Cert != "" }
+
+// Off is the address of a server that is switched off.
+const Off = "off"
+
+// RESP configures the server that Redis clients talk to.
+type RESP struct {
+	Addr           string // host:port, or [Off]
+	Password       string
+	TLS            ServerTLS
+	MaxConnections int
+	IdleTimeout    time.Duration // 0: never
+}
+
+// HTTP configures the server of the HTTP interface.
+type HTTP struct {
+	Addr  string // host:port, or [Off]
+	Token string
+	TLS   ServerTLS
+}
+
+// Log configures what the binary writes to standard error.
+type Log struct {
+	Level  string // "debug", "info", "warn" or "error"
+	Format string // "text" or "json"
+}
+
+// Invalidator configures where domain events come from and how they are
+// worked on.
+type Invalidator struct {
+	Stream  string
+	Subject string
+	Durable string
+	Workers int
+	Retries int
+}
+
+// Warmer configures how keys are reloaded after they were invalidated.
+type Warmer struct {
+	// Origin is a URL with {key} in it, where a key's value is fetched; empty:
+	// none.
+	Origin      string
+	Timeout     time.Duration
+	Rate        float64 // loads per second
+	Concurrency int
+	// Keys is how many of the most read keys are followed.
+	Keys int
+}
+
+// Settings returns the constants for a domain that [Config.Create] makes.
+func (c *Config) Settings() events.Settings {
+	s := events.DefaultSettings()
+	s.Lease = c.Lease
+	s.Partitions = c.Partitions
+	s.MaxTTL = c.MaxTTL
+	s.Policy = c.Policy
+	s.Replicas = c.Replicas
+	return s
+}

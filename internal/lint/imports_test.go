@@ -1,0 +1,217 @@
+package lint
+
+import (
+	"path"
+	"strings"
+	"testing"
+)
+
+// law says what the packages in a part of the tree may import. It binds
+// everything but tests, which may reach for a neighbour to stand on.
+type law struct {
+	// in are the packages that it binds, below the module: a path, or a path
+	// and "/..." for all below it too.
+	in []string
+	// except are packages in there that it does not bind.
+	except []string
+	// ours: of the project's own packages only these may be imported. Nil:
+	// any.
+	ours []string
+	// never: import paths, of our own or anybody's, that may not be imported.
+	// A trailing "/..." covers all below.
+	never []string
+	why   string
+}
+
+var none = []string{}
+
+// impure is what a package whose runs are to be replayed can't touch.
+var impure = []string{
+	"context", "io/fs", "log/...", "math/rand/...", "crypto/rand", "net/...", "os/...", "runtime/...",
+	"sync/...", "syscall", "testing/...", "golang.org/x/sync/...", "golang.org/x/sys/...",
+}
+
+var technology = []string{
+	"github.com/nats-io/...", "github.com/redis/...", "github.com/coocood/...", "github.com/cockroachdb/pebble/...",
+	"github.com/ThreeDotsLabs/...", "github.com/tidwall/redcon/...", "github.com/alicebob/...",
+}
+
+var laws = []law{
+	{
+		in: []string{"internal/events"}, ours: none,
+		why: "the nouns of the log are what everybody talks about; they know nobody",
+	},
+	{
+		in: []string{"internal/events"}, never: []string{"sync/...", "os/...", "net/...", "log/...", "math/rand/...", "golang.org/x/sync/..."},
+		why: "nouns and their wire form do no I/O and draw no randomness of their own",
+	},
+	{
+		in: []string{"internal/coherence", "internal/consistency"}, ours: []string{"internal/events"},
+		why: "what the log means, and what a reader may see, follow from the log's records and nothing else",
+	},
+	{
+		in: []string{"internal/coherence", "internal/consistency"}, never: impure,
+		why: "pure: no clock, I/O, goroutine, lock, logger or randomness, so that a failing run is a list of records",
+	},
+	{
+		in: []string{"internal/coherence"}, never: []string{"time"},
+		why: "a position is the only clock that coherence ever uses",
+	},
+	{
+		in: []string{"internal/invalidator/rules", "internal/invalidator/domainevent"}, never: []string{"context", "log/...", "math/rand/...", "crypto/rand", "net", "net/http/...", "golang.org/x/sync/..."},
+		why: "what an event invalidates follows from the event and the rules alone, so that rules can be checked and back-tested without a deployment",
+	},
+	{
+		in:   []string{"internal/events/jslog", "internal/events/memlog", "internal/events/logtest", "internal/events/groupcommit"},
+		ours: []string{"internal/events/..."},
+		why:  "a log keeps records in order; what they mean is not its business",
+	},
+	{
+		in: []string{"internal/tiers/..."}, ours: []string{"internal/events", "internal/tiers/..."},
+		why: "tiers hold bytes and positions; whether a copy is alive is decided by those who ask them",
+	},
+	{
+		in: []string{"internal/clock/..."}, ours: []string{"internal/clock/..."},
+		why: "a clock knows the time and nobody else",
+	},
+	{
+		in: []string{"internal/node"}, ours: []string{"internal/clock", "internal/coherence", "internal/consistency", "internal/events", "internal/tiers"},
+		why: "the node is where these five meet; everything else is behind its ports, so that a simulation can fill them",
+	},
+	{
+		in: []string{"internal/node"}, never: technology,
+		why: "technology is chosen in cmd and pkg/client, not in the shell",
+	},
+	{
+		in: []string{"internal/server/..."}, ours: []string{"internal/server/...", "internal/node", "internal/events", "internal/consistency", "internal/coherence", "internal/tiers", "internal/telemetry/..."},
+		why: "a server translates between a protocol and a node",
+	},
+	{
+		in: []string{"pkg/...", "internal/..."}, never: []string{module + "/cmd/..."},
+		why: "commands are the outermost ring: they import, nobody imports them",
+	},
+	{
+		in: []string{"pkg/...", "internal/..."}, except: []string{"internal/trial/...", "internal/chaos/..."}, never: []string{module + "/test/..."},
+		why: "what ships does not stand on what tests it",
+	},
+	{
+		in: []string{"internal/..."}, except: []string{"internal/trial/..."}, never: []string{module + "/pkg/..."},
+		why: "pkg is made of internal, not the other way round",
+	},
+	{
+		in: []string{"internal/...", "pkg/..."},
+		except: []string{
+			"internal/events/jslog", "internal/peers", "internal/invalidator", "internal/warmer/...", "internal/config",
+			"internal/trial/...", "internal/snapshot/...", "pkg/client",
+		},
+		never: []string{"github.com/nats-io/..."},
+		why:   "NATS has one adapter for the log, and the edges that listen to it; whoever else needs it needs a port",
+	},
+	{
+		in: []string{"internal/...", "pkg/..."}, except: []string{"internal/tiers/redis", "internal/config", "internal/trial/...", "pkg/client"},
+		never: []string{"github.com/redis/..."},
+		why:   "Redis has one adapter; where it is reached is wired in pkg/client",
+	},
+	{
+		in: []string{"internal/...", "pkg/...", "cmd/..."}, except: []string{"internal/tiers/memory"},
+		never: []string{"github.com/coocood/..."},
+		why:   "freecache's traps are hidden in one place",
+	},
+	{
+		in: []string{"internal/...", "pkg/...", "cmd/..."}, except: []string{"internal/tiers/disk"},
+		never: []string{"github.com/cockroachdb/..."},
+		why:   "pebble's defaults end the process; one place replaces them",
+	},
+	{
+		in: []string{"internal/...", "pkg/...", "cmd/..."}, except: []string{"internal/invalidator", "internal/warmer/..."},
+		never: []string{"github.com/ThreeDotsLabs/..."},
+		why:   "Watermill routes domain events, at least once and in no order; no apply loop may stand on that",
+	},
+	{
+		in: []string{"internal/...", "pkg/..."}, never: []string{"testing/...", "pgregory.net/rapid/...", "go.uber.org/goleak/...", "github.com/anishathalye/..."},
+		except: []string{"internal/events/logtest", "internal/tiers/tiertest", "internal/server/servertest", "internal/clock/clocktest"},
+		why:    "what ships does not link what tests it",
+	},
+}
+
+// matches reports whether p is covered by pattern, a path or a path and "/...".
+func matches(pattern, p string) bool {
+	top, below := strings.CutSuffix(pattern, "/...")
+	return p == top || below && strings.HasPrefix(p, top+"/")
+}
+
+func anyMatches(patterns []string, p string) bool {
+	for _, pattern := range patterns {
+		if matches(pattern, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func importLaw(f *file) (out []complaint) {
+	if f.test() {
+		return nil
+	}
+	for _, l := range laws {
+		if !anyMatches(l.in, f.dir()) || anyMatches(l.except, f.dir()) {
+			continue
+		}
+		for p, at := range f.imports {
+			own, isOurs := strings.CutPrefix(p, module+"/")
+			if isOurs && l.ours != nil && own != f.dir() && !anyMatches(l.ours, own) || anyMatches(l.never, p) {
+				out = append(out, f.complain(at, "%s must not import %s: %s", f.dir(), p, l.why))
+			}
+		}
+	}
+	return out
+}
+
+func TestImportLaw(t *testing.T) { hold(t, importLaw) }
+
+func TestImportLawRefuses(t *testing.T) {
+	importing := func(p string) string { return "package x\nimport _ \"" + p + "\"" }
+	refuse(t, importLaw, map[string]string{
+		"internal/events/a.go: own":            importing(module + "/internal/coherence"),
+		"internal/coherence/a.go: clock":       importing("time"),
+		"internal/coherence/a.go: lock":        importing("sync"),
+		"internal/coherence/a.go: atomics":     importing("sync/atomic"),
+		"internal/coherence/a.go: logger":      importing("log/slog"),
+		"internal/coherence/a.go: tiers":       importing(module + "/internal/tiers"),
+		"internal/consistency/a.go: I/O":       importing("os"),
+		"internal/consistency/a.go: random":    importing("math/rand/v2"),
+		"internal/tiers/redis/a.go: meaning":   importing(module + "/internal/coherence"),
+		"internal/node/a.go: log":              importing("github.com/nats-io/nats.go/jetstream"),
+		"internal/node/a.go: adapter":          importing(module + "/internal/events/jslog"),
+		"internal/node/a.go: tier":             importing(module + "/internal/tiers/disk"),
+		"internal/server/resp/a.go: pebble":    importing("github.com/cockroachdb/pebble/v2"),
+		"internal/server/resp/a.go: wiring":    importing(module + "/pkg/client"),
+		"internal/snapshot/a.go: freecache":    importing("github.com/coocood/freecache"),
+		"pkg/httpcache/a.go: nats":             importing("github.com/nats-io/nats.go"),
+		"pkg/client/a.go: command":             importing(module + "/cmd/node"),
+		"pkg/client/a.go: tests":               importing(module + "/test/process"),
+		"internal/invalidator/rules/a.go: net": importing("net/http"),
+		"internal/node/a.go: testing":          importing("testing"),
+	}, map[string]string{
+		"internal/coherence/a.go: nouns":      importing(module + "/internal/events"),
+		"internal/consistency/a.go: duration": importing("time"),
+		"internal/node/a_test.go: test":       importing(module + "/internal/events/memlog"),
+		"internal/events/jslog/a.go: adapter": importing("github.com/nats-io/nats.go"),
+		"cmd/node/a.go: command":              importing("github.com/nats-io/nats.go"),
+	})
+}
+
+// A law about packages that do not exist any more protects nothing.
+func TestImportLawNamesWhatExists(t *testing.T) {
+	there := map[string]bool{}
+	for _, f := range tree(t) {
+		for d := f.dir(); d != "."; d = path.Dir(d) {
+			there[d] = true
+		}
+	}
+	for _, core := range []string{"internal/events", "internal/coherence", "internal/consistency", "internal/tiers", "internal/node", "internal/clock", "pkg/client"} {
+		if !there[core] {
+			t.Errorf("%s is bound by laws but not in the tree", core)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// Question asks the members of a domain to confirm that they have applied the
+// record at At, once they have.
+type Question struct {
+	Partition int
+	Epoch     events.Epoch
+	At        events.Position
+	// From is who asks, and where the confirmations go.
+	From events.Incarnation
+}
+
+// Confirmation says that Incarnation has applied everything up to At in all
+// its tiers, and that its history up to there has the digest.
+type Confirmation struct {
+	Partition   int
+	Epoch       events.Epoch
+	At          events.Position
+	Digest      events.Digest
+	Incarnation events.Incarnation
+}
+
+// Peers carries questions and confirmations between the nodes of a domain.
+// Messages may be lost, repeated and late: they make Everywhere writes quick,
+// and never make them return too early.
+type Peers interface {
+	// Ask sends q to every node.
+	Ask(q Question) error
+	// Confirm sends c to who asked.
+	Confirm(to events.Incarnation, c Confirmation) error
+	// Listen calls asked with every question, and confirmed with every
+	// confirmation that is meant for self, until ctx is done. The functions
+	// don't block.
+	Listen(ctx context.Context, self events.Incarnation, asked func(Question), confirmed func(Confirmation)) error
+}
+
+// maxQuestions bounds the questions that wait for their record to be applied.
+// One that finds no room is not answered; its writer asks again or waits for a
+// pulse.
+const maxQuestions = 1024
+
+// asked answers a question as soon as the record has been applied (P48).
+func (n *Node) asked(q Question) {
+	if q.From == n.incarnation || q.Partition < 0 || q.Partition >= len(n.parts) {
+		return
+	}
+	p := n.parts[q.Partition]
+	select {
+	case n.questions <- struct{}{}:
+	default:
+		return
+	}
+	answer := func() {
+		defer func() { <-n.questions }()
+		ctx, cancel := context.WithTimeout(n.life, n.cfg.Settings.Lease)
+		defer cancel()
+		if p.until(ctx, func() bool { return p.applied.Load() >= uint64(q.At) }) != nil {
+			return
+		}
+		p.mu.RLock()
+		digest, known := p.world.DigestAt(q.At)
+		epoch := p.world.Epoch()
+		p.mu.RUnlock()
+		if !known || epoch != q.Epoch {
+			return
+		}
+		c := Confirmation{Partition: q.Partition, Epoch: epoch, At: q.At, Digest: digest, Incarnation: n.incarnation}
+		if err := n.peers.Confirm(q.From, c); err != nil {
+			n.logger.Debug("confirmation was not sent", "error", err)
+		}
+	}
+	if !n.crew.Go(answer) {
+		<-n.questions
+	}
+}
+
+// confirmed notes a member's confirmation, if its history is ours (H2).
+func (n *Node) confirmed(c Confirmation) {
+	if c.Partition < 0 || c.Partition >= len(n.parts) {
+		return
+	}
+	p := n.parts[c.Partition]
+	p.mu.RLock()
+	own, known := p.world.DigestAt(c.At)
+	epoch := p.world.Epoch()
+	p.mu.RUnlock()
+	if c.Epoch != epoch || !known || own != c.Digest {
+		n.stats.acksRefused.Add(1)
+		return
+	}
+	p.pulses.confirmed(c.Incarnation, epoch, c.At)
+	p.waiters.wake()
+}

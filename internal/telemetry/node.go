@@ -1,0 +1,83 @@
+package telemetry
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/raptorflow/tercet/internal/node"
+)
+
+type stats = node.Stats
+
+// Node returns the metrics of a node, which snapshot reads.
+func Node(snapshot func() node.Stats) prometheus.Collector {
+	metrics := join(
+		family("reads_answered", "Reads by the tier that answered; memory's are tercet_memory_lookups_total.", "source",
+			labelled[stats]{"disk", func(s *stats) uint64 { return s.DiskHits }},
+			labelled[stats]{"redis", func(s *stats) uint64 { return s.SharedHits }},
+			labelled[stats]{"none", func(s *stats) uint64 { return s.Misses }},
+		),
+		family("copies_rejected", "Copies that were found and were not alive, by tier.", "tier",
+			labelled[stats]{"memory", func(s *stats) uint64 { return s.MemoryRejected }},
+			labelled[stats]{"redis", func(s *stats) uint64 { return s.SharedDead }},
+		),
+		family("fences_applied", "Fences applied: of single keys, and of tags, prefixes, globs or all.", "scope",
+			labelled[stats]{"key", func(s *stats) uint64 { return s.KeyFences }},
+			labelled[stats]{"broad", func(s *stats) uint64 { return s.BroadFences }},
+		),
+		[]metric[stats]{
+			counter("loads_started", "Calls of loaders.", func(s *stats) uint64 { return s.Loads }),
+			counter("loads_joined", "Readers that shared a load of another.", func(s *stats) uint64 { return s.Joined }),
+			counter("loads_failed", "Loads that failed.", func(s *stats) uint64 { return s.LoadErrors }),
+			counter("loads_bypassing", "Loads past the cache.", func(s *stats) uint64 { return s.Bypasses }),
+			counter("fills_refused", "Loaded values that a fence had outrun.", func(s *stats) uint64 { return s.FillsRefused }),
+			counter("fills_dropped", "Loaded values that were not kept because a queue was full.", func(s *stats) uint64 { return s.NotKept }),
+			counter("writes_made", "Puts and invalidations of this node.", func(s *stats) uint64 { return s.Writes }),
+			counter("records_applied", "Records of the log applied.", func(s *stats) uint64 { return s.Applied }),
+			counter("records_undecodable", "Records that could not be decoded, and so fenced everything.", func(s *stats) uint64 { return s.Undecodable }),
+			counter("copies_corrupt", "Damaged copies that were met.", func(s *stats) uint64 { return s.Corrupt }),
+			counter("puts_outrun", "Puts that lost to a higher row version.", func(s *stats) uint64 { return s.Outrun }),
+			counter("pulses_published", "Pulses published.", func(s *stats) uint64 { return s.Pulses }),
+			counter("pulses_failed", "Pulses that could not be published.", func(s *stats) uint64 { return s.PulsesFailed }),
+			counter("waits_expired", "Reads that waited for freshness in vain.", func(s *stats) uint64 { return s.WaitsTimedOut }),
+			counter("epochs_opened", "Epochs opened in the log.", func(s *stats) uint64 { return s.Epochs }),
+			counter("log_gaps", "Times that the log was trimmed past this node.", func(s *stats) uint64 { return s.Gaps }),
+			counter("log_regressions", "Times that the log's history was found changed.", func(s *stats) uint64 { return s.Regressions }),
+			counter("redis_errors", "Operations of the shared tier that failed.", func(s *stats) uint64 { return s.SharedErrors }),
+			counter("witness_errors", "Operations of the witness that failed.", func(s *stats) uint64 { return s.WitnessErrors }),
+			counter("witness_omissions", "Pulses and writes that went on without the witness.", func(s *stats) uint64 { return s.Unwitnessed }),
+			counter("acknowledgements_refused", "Acknowledgements of another history.", func(s *stats) uint64 { return s.AcksRefused }),
+			counter("disks_lost", "Times that the disk tier was given up.", func(s *stats) uint64 { return s.DisksLost }),
+			gauge("members", "Members of the domain, this node among them.", func(s *stats) uint64 { return uint64(max(s.Members, 0)) }),
+		},
+	)
+	return &collector[stats]{snapshot: snapshot, metrics: metrics, more: partitions, also: partitionDescs}
+}
+
+var (
+	appliedPosition = desc("applied_position", "Position of the last record applied.", "partition")
+	horizonPosition = desc("horizon_position", "Births below it are refused.", "partition")
+	freshAge        = desc("fresh_age_seconds", "How long ago the node was known to be fresh; missing before it ever was.", "partition")
+	joined          = desc("joined", "Whether the node has caught up with its log since it started (1) or not (0).", "partition")
+	openBrackets    = desc("open_brackets", "Bracketed writes that are pending.", "partition")
+
+	partitionDescs = []*prometheus.Desc{appliedPosition, horizonPosition, freshAge, joined, openBrackets}
+)
+
+func partitions(s *stats, out chan<- prometheus.Metric) {
+	for i, p := range s.Partitions {
+		send := func(d *prometheus.Desc, v float64) {
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, strconv.Itoa(i))
+		}
+		send(appliedPosition, float64(p.Applied))
+		send(horizonPosition, float64(p.Horizon))
+		send(openBrackets, float64(p.Brackets))
+		if p.Joined {
+			send(joined, 1)
+			send(freshAge, p.FreshAge.Seconds())
+		} else {
+			send(joined, 0)
+		}
+	}
+}
