@@ -11,8 +11,8 @@ import (
 // data is a set of keys and what each must hold. Both sides of a pairing read
 // the same keys in the same random order, each key once before any repeats.
 type data struct {
-	names   [][]byte // as the raw parts take them
-	keys    []string // the same bytes, as ours takes them
+	names [][]byte // as the raw parts take them
+	keys  []string // the same bytes, as ours takes them
 	// filling is the order in which stores are filled: another random one. In
 	// the order of reading, what is read next would lie beside what was read
 	// last, and whoever is filled by one goroutine would profit more than who is
