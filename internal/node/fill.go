@@ -218,7 +218,7 @@ func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loa
 		return false, err
 	}
 	f.entry = e
-	if f.private = foreign || f.epoch == 0; f.private {
+	if f.private = foreign || l.NoStore || f.epoch == 0; f.private {
 		return false, nil
 	}
 	return n.fill(p, e), nil
