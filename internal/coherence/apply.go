@@ -1,6 +1,8 @@
 package coherence
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -115,19 +117,24 @@ func (w *World) change(p events.Position, c events.Change) {
 		b.Logged = w.last.Time
 		w.brackets[c.Bracket] = b
 	case *events.End:
-		// An End whose bracket is not known ends one that was closed before,
-		// or one from below the horizon, where nothing is alive anyway.
-		if b, open := w.brackets[c.Bracket]; open {
-			w.fence(p, &b.Scope, Hard)
-			delete(w.brackets, c.Bracket)
-			e.Brackets = true
+		b, open := w.brackets[c.Bracket]
+		if !open {
+			// It may end a bracket whose intent was trimmed away: what was
+			// loaded while it was open, above the horizon, is not known.
+			b.Scope = events.Scope{All: true}
 		}
+		w.fence(p, &b.Scope, Hard)
+		delete(w.brackets, c.Bracket)
+		e.Brackets = e.Brackets || open
 	case *events.Pulse:
 		w.pulse(p, c)
 		e.Pulses = append(e.Pulses, c)
 	case *events.EpochChange:
-		w.open(p, c.Epoch)
+		w.open(p, epochAt(c.Epoch, w.last))
 		e.Void = true
+	default:
+		// What this build knows no meaning of may kill anything (P19).
+		w.raise(ByAll, "", at(p, Hard))
 	}
 }
 
@@ -151,7 +158,7 @@ func (w *World) fence(p events.Position, s *events.Scope, hardness Hardness) {
 }
 
 // maxGlobs bounds the globs that every judgement of an older copy has to match
-// against. Beyond it the horizon swallows them all.
+// against. Beyond it one fence of everything takes their place.
 const maxGlobs = 256
 
 func (w *World) raise(kind Kind, name string, f Fence) {
@@ -173,10 +180,11 @@ func (w *World) raise(kind Kind, name string, f Fence) {
 	w.newest = max(w.newest, f.Newest())
 	w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: kind, Name: name, Fence: now})
 	if kind == ByGlob && len(w.globs) > maxGlobs {
-		w.raise(ByAll, "", f)
-		for g := range w.globs {
+		for g, one := range w.globs {
+			f = f.Join(one) // a soft glob must not soften the hard ones
 			w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: ByGlob, Name: g})
 		}
+		w.raise(ByAll, "", f)
 		clear(w.globs)
 	}
 }
@@ -189,12 +197,8 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		// Applied still holds.
 		w.epoch = c.Epoch
 	}
-	if c.Epoch == w.epoch && c.Epoch != 0 && c.Digest != (events.Digest{}) {
-		if !w.anchored {
-			w.borrow(c.Applied, c.Digest)
-		} else {
-			w.compare(c)
-		}
+	if c.Epoch == w.epoch && c.Epoch != 0 {
+		w.compare(c)
 	}
 	if c.Epoch == w.epoch && c.Settled {
 		w.settled = true
@@ -213,10 +217,18 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 	}
 }
 
+// compare looks for evidence of another history in what a member of this epoch
+// says, and takes over its digest if there is none here.
 func (w *World) compare(c *events.Pulse) {
-	if c.Applied >= w.last.Position {
+	switch {
+	case c.Applied >= w.last.Position:
 		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s had applied %d when it published the record at %d", c.Node, c.Applied, w.last.Position)}
+		return
+	case c.Digest == (events.Digest{}):
+		return // the sender started in a trimmed log and has none yet
+	case !w.anchored:
+		w.borrow(c.Applied, c.Digest)
 		return
 	}
 	if own, ok := w.DigestAt(c.Applied); ok && own != c.Digest {
@@ -229,7 +241,7 @@ func (w *World) compare(c *events.Pulse) {
 // since then is known here.
 func (w *World) borrow(a events.Position, d events.Digest) {
 	behind := uint64(w.last.Position - a)
-	if a >= w.last.Position || behind > uint64(len(w.unanchored)) {
+	if behind > uint64(len(w.unanchored)) {
 		return
 	}
 	ids := w.unanchored[uint64(len(w.unanchored))-behind:]
@@ -249,6 +261,21 @@ func (w *World) anchor(p events.Position, d events.Digest) {
 // formerEpochs bounds how many left epochs are remembered. A token of an
 // older one waits in vain and is refused at its deadline: safe.
 const formerEpochs = 16
+
+// epochAt returns the epoch that a record which announces id opens where it
+// stands. The place counts: an announcement whose answer was lost is published
+// again, and may land in a history that it was not made for. Were the epoch
+// there the same, copies of the lost history, born at positions that this one
+// has not reached, would live again (G6).
+func epochAt(id events.Epoch, m events.Mark) events.Epoch {
+	var b [24]byte
+	binary.BigEndian.PutUint64(b[0:], uint64(id))
+	binary.BigEndian.PutUint64(b[8:], uint64(m.Position))
+	binary.BigEndian.PutUint64(b[16:], uint64(m.Time))
+	sum := sha256.Sum256(b[:])
+	// Zero names no epoch; the last bit is worth less than a loop.
+	return events.Epoch(binary.BigEndian.Uint64(sum[:]) | 1)
+}
 
 // open begins a new epoch at p: nothing born before it lives, and who its
 // members are has to be learnt anew (H4).

@@ -3,6 +3,7 @@ package coherence
 import (
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -139,14 +140,10 @@ func (w *World) Horizon() events.Position { return w.horizon }
 // killed by its key's fence only.
 func (w *World) Newest() events.Position { return w.newest }
 
-// WasEpoch reports whether e is an epoch that this World has left.
+// WasEpoch reports whether e is an epoch that this World has left. The present
+// one is not, even if the World began anew within it.
 func (w *World) WasEpoch(e events.Epoch) bool {
-	for _, f := range w.former {
-		if f == e {
-			return true
-		}
-	}
-	return false
+	return e != w.epoch && slices.Contains(w.former, e)
 }
 
 // Members yields every incarnation that announced itself and has not left.
@@ -305,7 +302,7 @@ func Successor(w *World, left ...events.Epoch) *World {
 
 // leave remembers an epoch as one that was left.
 func (w *World) leave(e events.Epoch) {
-	if e == 0 || w.WasEpoch(e) {
+	if e == 0 || slices.Contains(w.former, e) {
 		return
 	}
 	w.former = append(w.former, e)
