@@ -70,6 +70,7 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse) {
 			}
 		}
 	}
+	p.prune()
 	p.mirror()
 	if p.batch != nil {
 		p.meta = p.world.AppendState(p.meta[:0])

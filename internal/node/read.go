@@ -33,15 +33,24 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 			now := n.clock.Now()
 			if uint64(e.Birth()) >= p.floor.Load() && uint64(e.Epoch()) == p.epoch.Load() &&
 				now.Holder-fresh < int64(o.Level.Bound(n.lease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
-				if s := scopeOf(ctx); s != nil {
-					s.saw(p, e)
-				}
+				p.served(ctx, e)
 				return Result{Entry: e, Source: FromMemory}, nil
 			}
 			n.stats.memoryRejected.Add(1)
 		}
 	}
 	return n.get(ctx, p, key, dst, o)
+}
+
+// served notes what follows from handing out a copy: the session has seen its
+// birth, and the load that asked for it is made of it.
+func (p *partition) served(ctx context.Context, e tiers.Entry) {
+	if uint64(e.Birth()) > p.applied.Load() {
+		p.sawAhead(e)
+	}
+	if s := scopeOf(ctx); s != nil {
+		s.saw(p, e)
+	}
 }
 
 // get is the long way of Get: it waits for the freshness that the level
@@ -66,9 +75,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			if !ok {
 				return n.miss(ctx, p, key, fence, o)
 			}
-			if s := scopeOf(ctx); s != nil {
-				s.saw(p, r.Entry)
-			}
+			p.served(ctx, r.Entry)
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
 			}

@@ -92,6 +92,7 @@ func (p *partition) restart(left ...events.Epoch) {
 	p.mirror()
 	p.applied.Store(0)
 	p.guardSince.Store(0)
+	p.ages = nil
 	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
 	p.n.memory.Reset(p.index)
 	if p.batch != nil {

@@ -132,7 +132,7 @@ func (p *player) play(ctx context.Context) error {
 // steps sends reads to the readers and makes changes, at the workload's pace.
 func (p *player) steps(ctx context.Context) error {
 	steps := p.Workload.Steps
-	stopAt, startAt := len(steps)*60/100, len(steps)*68/100
+	stopAt, startAt := len(steps)*64/100, len(steps)*72/100
 	turn := 0
 	batch := make([]string, 0, batchSize)
 	flush := func() error {
