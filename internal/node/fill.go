@@ -260,16 +260,19 @@ func (p *partition) fillDisk(e tiers.Entry) {
 	if p.blind.Load() {
 		return
 	}
-	err := p.n.disk.Fill(p.index, e, func(f tiers.Fence) bool {
-		p.mu.RLock()
-		defer p.mu.RUnlock()
-		c := copyOf(e)
-		alive := p.world.Judge(c, fenceOf(f.Hard, f.Soft)) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
-		return alive && (!p.world.Bypass(c.Key, c.Tags) || mutant.On(mutant.BypassKept))
-	})
+	err := p.n.disk.Fill(p.index, e, func(f tiers.Fence) bool { return p.mayLie(e, f) })
 	if errors.Is(err, tiers.ErrUnavailable) {
 		p.loseDisk(err)
 	}
+}
+
+// mayLie judges a copy that is about to lie on disk beside f.
+func (p *partition) mayLie(e tiers.Entry, f tiers.Fence) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := copyOf(e)
+	alive := p.world.Judge(c, fenceOf(f.Hard, f.Soft)) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
+	return alive && (!p.world.Bypass(c.Key, c.Tags) || mutant.On(mutant.BypassKept))
 }
 
 // landed hands the load's result to a reader.
@@ -328,8 +331,10 @@ func (n *Node) header(key string, ttl time.Duration, tags []string, codec tiers.
 	}
 }
 
-// keeper carries copies to the slower tiers behind the readers' backs. Its
-// queue is bounded: what does not fit is not kept, and may be loaded again.
+// keeper carries copies to the disk behind the readers' backs, and lets them
+// gather: written one by one they would cost the machine more than the trip to
+// Redis that brought them. Its queue is bounded: what does not fit is not
+// kept, and may be fetched again.
 type keeper struct {
 	queue chan keeping
 }
@@ -339,7 +344,12 @@ type keeping struct {
 	e tiers.Entry
 }
 
-const keeperQueue = 1024
+const (
+	keeperQueue = 4096
+	// keeperPause is how long the first copy waits for others; the queue holds
+	// what a million reads a second bring meanwhile.
+	keeperPause = 4 * time.Millisecond
+)
 
 func (k *keeper) init() { k.queue = make(chan keeping, keeperQueue) }
 
@@ -356,12 +366,31 @@ func (k *keeper) keep(p *partition, e tiers.Entry) {
 }
 
 func (k *keeper) run(ctx context.Context) error {
+	gathered := make(map[*partition][]tiers.Entry)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case c := <-k.queue:
-			c.p.fillDisk(c.e)
+			gathered[c.p] = append(gathered[c.p], c.e)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(keeperPause):
+		}
+		for range len(k.queue) {
+			c := <-k.queue
+			gathered[c.p] = append(gathered[c.p], c.e)
+		}
+		for p, es := range gathered {
+			delete(gathered, p)
+			if p.blind.Load() {
+				continue
+			}
+			if err := p.n.disk.FillAll(p.index, es, p.mayLie); errors.Is(err, tiers.ErrUnavailable) {
+				p.loseDisk(err)
+			}
 		}
 	}
 }

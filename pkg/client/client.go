@@ -54,15 +54,24 @@ func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
 func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (Value, error) {
-	o := node.ReadOptions{Load: c.origin}
-	for _, f := range opts {
-		f(&o)
-	}
-	r, err := c.node.Get(ctx, key, nil, o)
+	r, err := c.node.Get(ctx, key, nil, reading(c.origin, opts))
 	if err != nil {
 		return Value{}, err
 	}
 	return valueOf(r), nil
+}
+
+// reading returns the options of a read. Options that are changed move to the
+// heap; a read without any must not pay for that.
+func reading(load node.Loader, opts []ReadOption) node.ReadOptions {
+	if len(opts) == 0 {
+		return node.ReadOptions{Load: load}
+	}
+	o := node.ReadOptions{Load: load}
+	for _, f := range opts {
+		f(&o)
+	}
+	return o
 }
 
 // GetInto returns the bytes of key's value in buf, which should have room for
@@ -79,11 +88,7 @@ func (c *Client) GetInto(ctx context.Context, key string, buf []byte) ([]byte, e
 // GetOrLoad returns the value of key, and asks load for it if no tier has a
 // live copy: once for all callers of this process who ask meanwhile.
 func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ...ReadOption) (Value, error) {
-	o := node.ReadOptions{Load: adapt(load)}
-	for _, f := range opts {
-		f(&o)
-	}
-	r, err := c.node.Get(ctx, key, nil, o)
+	r, err := c.node.Get(ctx, key, nil, reading(adapt(load), opts))
 	if err != nil {
 		return Value{}, err
 	}
