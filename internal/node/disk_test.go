@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
@@ -175,7 +174,7 @@ func TestLostDiskServesNothingBornBefore(t *testing.T) {
 		if err := b.Serving(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * lease)
+		f.pass(2 * lease)
 		if err := b.Serving(); err != nil {
 			t.Fatalf("a lost disk ended serving: %v", err)
 		}
