@@ -248,6 +248,7 @@ func (f *fleet) caughtUp(m *member) {
 		_, last := f.stream.Bounds()
 		return m.Serving() == nil && m.Stats().Partitions[0].Applied >= last
 	})
+	synctest.Wait() // until what was applied is on disk too
 }
 
 // diskPort and batchPort are what pkg/client puts between node and disk.
