@@ -140,7 +140,22 @@ func (p *partition) joinable(f *flight) bool {
 	if f.private {
 		return false
 	}
-	return f.err != nil || mutant.On(mutant.JoinIgnoresTags) || p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
+		return true
+	}
+	return !p.bracketed(f.entry) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+}
+
+// bracketed reports whether an open bracket covers e, if only by a tag: its
+// writer may have committed between the load and a reader who joined (H7).
+func (p *partition) bracketed(e tiers.Entry) bool {
+	if p.bypassing.Load() == 0 {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := copyOf(e)
+	return p.world.Bypass(c.Key, c.Tags)
 }
 
 // fly runs the load in a goroutine of its own: it goes on for those who joined
