@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // World is what a node has learnt from one partition's log. Build one with
@@ -169,13 +170,19 @@ func (w *World) Judge(c Copy, key Fence) Life {
 
 // Explain is [World.Judge] with the reason.
 func (w *World) Explain(c Copy, key Fence) (Life, Reason) {
-	if c.Epoch != w.epoch || c.Epoch == 0 {
+	if (c.Epoch != w.epoch || c.Epoch == 0) && !mutant.On(mutant.EpochIgnored) {
 		return Dead, Reason{Cause: OtherEpoch}
 	}
-	if c.Birth < w.horizon {
+	if c.Birth < w.horizon && !mutant.On(mutant.HorizonIgnored) {
 		return Dead, Reason{Cause: BelowHorizon, Position: w.horizon}
 	}
 	v := verdict{birth: c.Birth}
+	if mutant.On(mutant.BirthOneTooHigh) {
+		v.birth++
+	}
+	if mutant.On(mutant.BirthOneTooLow) {
+		v.birth--
+	}
 	v.hit(key, ByKey, c.Key)
 	if c.Birth < w.newest {
 		w.judgeBroad(&v, c)
@@ -183,7 +190,7 @@ func (w *World) Explain(c Copy, key Fence) (Life, Reason) {
 	switch {
 	case v.hard.Cause != NoCause:
 		return Dead, v.hard
-	case v.soft.Cause != NoCause:
+	case v.soft.Cause != NoCause && !mutant.On(mutant.StaleIsAlive):
 		return Stale, v.soft
 	}
 	return Alive, Reason{}
@@ -247,7 +254,7 @@ func (w *World) Bypass(key string, tags iter.Seq[string]) bool {
 		if b.Scope.Covers(key) {
 			return true
 		}
-		if tags == nil {
+		if tags == nil || mutant.On(mutant.BypassIgnoresTags) {
 			continue
 		}
 		for t := range tags {
@@ -270,7 +277,9 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 	if p <= w.horizon {
 		return nil
 	}
-	w.horizon = p
+	if !mutant.On(mutant.PruneWithoutHorizon) {
+		w.horizon = p
+	}
 	w.newest = max(w.newest, p)
 	forget := func(m map[string]Fence, kind Kind) {
 		for name, f := range m {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Kind is the kind of a read level.
@@ -52,7 +54,7 @@ func (l Level) Kind() Kind { return l.kind }
 
 // Bound returns the staleness allowed under lease.
 func (l Level) Bound(lease time.Duration) time.Duration {
-	if l.kind == KindBounded && l.bound > 0 && l.bound < lease {
+	if l.kind == KindBounded && l.bound > 0 && l.bound < lease && !mutant.On(mutant.BoundIgnored) {
 		return l.bound
 	}
 	return lease

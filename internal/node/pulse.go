@@ -8,6 +8,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // pulses are a partition's signs of life: one in flight, one gathering.
@@ -54,6 +55,9 @@ func (q *pulses) init() {
 func (q *pulses) ask() uint64 {
 	q.mu.Lock()
 	number := q.begun + 1
+	if q.begun > q.applied && mutant.On(mutant.SharePulseAlreadySent) {
+		number = q.begun
+	}
 	q.wanted = max(q.wanted, number)
 	q.mu.Unlock()
 	select {
@@ -117,6 +121,9 @@ func (q *pulses) voided(number uint64) bool {
 
 // forget voids every pulse that has begun.
 func (q *pulses) forget() {
+	if mutant.On(mutant.PulsesNotVoided) {
+		return
+	}
 	q.mu.Lock()
 	q.void = q.begun
 	clear(q.started)
@@ -246,7 +253,10 @@ func (p *partition) pulseApplied(c ownPulse) error {
 		p.openEpoch("no record of an epoch is left in the log")
 		return nil
 	}
-	if p.n.witness == nil {
+	if mutant.On(mutant.LeaseFromReceipt) {
+		s.holder = p.n.clock.Now().Holder
+	}
+	if p.n.witness == nil || mutant.On(mutant.FreshBeforeWitness) {
 		p.extend(c.number, epoch, s.holder)
 		return nil
 	}
