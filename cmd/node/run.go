@@ -26,6 +26,10 @@ import (
 // log and close its tiers.
 const leaveWithin = 10 * time.Second
 
+// accessSample is of how many reads one is reported to the warmer: enough to
+// know the hot keys, too few to slow a read down.
+const accessSample = 64
+
 func run(cmd *cobra.Command, c *config.Config) error {
 	ctx, log := cmd.Context(), ops.Logger(c.Log)
 	build := telemetry.ReadBuild()
@@ -63,7 +67,7 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 	return client.Open(ctx, client.Config{
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
-		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue),
+		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample,
 		Create: c.Create, Settings: &settings, Logger: log,
 	})
 }

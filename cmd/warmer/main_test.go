@@ -18,8 +18,6 @@ import (
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/jslog"
-	"github.com/raptorflow/tercet/internal/warmer/access"
-	"github.com/raptorflow/tercet/internal/warmer/natslink"
 	"github.com/raptorflow/tercet/pkg/client"
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -88,16 +86,7 @@ func TestAHotKeyIsWarmAgainBeforeAnyoneAsks(t *testing.T) {
 	if err := jslog.Create(ctx, nc, "shop", s); err != nil {
 		t.Fatal(err)
 	}
-	report, err := access.New(natslink.NewAccesses(nc, "shop"), access.Config{Node: "reader", Sample: 1, Window: 50 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	reporting, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- report.Run(reporting) }()
-	t.Cleanup(func() { stop(); <-ended })
-
-	reader, err := client.Open(ctx, client.Config{Domain: "shop", Conn: nc, RedisURL: redis.URL(), NodeID: "reader", OnRead: report.Touch})
+	reader, err := client.Open(ctx, client.Config{Domain: "shop", Conn: nc, RedisURL: redis.URL(), NodeID: "reader", AccessSample: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

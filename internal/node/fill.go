@@ -140,7 +140,22 @@ func (p *partition) joinable(f *flight) bool {
 	if f.private {
 		return false
 	}
-	return f.err != nil || mutant.On(mutant.JoinIgnoresTags) || p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
+		return true
+	}
+	return !p.bracketed(f.entry) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+}
+
+// bracketed reports whether an open bracket covers e, if only by a tag: its
+// writer may have committed between the load and a reader who joined (H7).
+func (p *partition) bracketed(e tiers.Entry) bool {
+	if p.bypassing.Load() == 0 {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := copyOf(e)
+	return p.world.Bypass(c.Key, c.Tags)
 }
 
 // fly runs the load in a goroutine of its own: it goes on for those who joined
@@ -224,7 +239,7 @@ func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loa
 		return false, err
 	}
 	f.entry = e
-	if f.private = foreign || f.epoch == 0; f.private {
+	if f.private = foreign || l.NoStore || f.epoch == 0; f.private {
 		return false, nil
 	}
 	return n.fill(p, e), nil

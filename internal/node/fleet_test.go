@@ -220,6 +220,9 @@ func loads(value string, tags ...string) node.Loader {
 	}
 }
 
+// pass lets virtual time pass.
+func (f *fleet) pass(d time.Duration) { time.Sleep(d) }
+
 // await lets time pass until cond holds.
 func (f *fleet) await(what string, cond func() bool) {
 	f.t.Helper()
@@ -245,6 +248,7 @@ func (f *fleet) caughtUp(m *member) {
 		_, last := f.stream.Bounds()
 		return m.Serving() == nil && m.Stats().Partitions[0].Applied >= last
 	})
+	synctest.Wait() // until what was applied is on disk too
 }
 
 // diskPort and batchPort are what pkg/client puts between node and disk.
@@ -344,4 +348,10 @@ func (w *memoryWitness) Raise(_ context.Context, _ int, from, to node.Testimony)
 		w.kept = to
 	}
 	return w.kept, nil
+}
+
+// appends puts a change into the log past the node's own calls.
+func (m *member) appends(c events.Change) error {
+	_, _, err := m.commit.Append(context.Background(), c)
+	return err
 }

@@ -22,9 +22,6 @@ import (
 // given, ctx's error, and what the loader returned.
 func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (Result, error) {
 	p := n.of(key)
-	if n.cfg.OnRead != nil {
-		n.cfg.OnRead(key)
-	}
 	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
@@ -39,12 +36,19 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
 				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
 				p.served(ctx, e)
+				if n.cfg.OnRead != nil {
+					n.cfg.OnRead(key, e)
+				}
 				return Result{Entry: e, Source: FromMemory}, nil
 			}
 			n.stats.memoryRejected.Add(1)
 		}
 	}
-	return n.get(ctx, p, key, dst, o)
+	r, err := n.get(ctx, p, key, dst, o)
+	if n.cfg.OnRead != nil {
+		n.cfg.OnRead(key, r.Entry)
+	}
+	return r, err
 }
 
 // served notes what follows from handing out a copy: the session has seen its

@@ -35,6 +35,7 @@ type Client struct {
 	l1      *memory.Cache
 	l2      *redis.Tier
 	l3      *disk.Store
+	warming warming
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
@@ -67,6 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	}()
 	select {
 	case <-c.node.Ready():
+		c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
 		return c, nil
 	case <-c.done:
 		c.release()
@@ -121,13 +123,20 @@ func (c *Client) build(ctx context.Context) error {
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
+	onRead, err := c.buildReport()
+	if err != nil {
+		return err
+	}
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
-		OnApply: c.cfg.OnApply, OnRead: c.cfg.OnRead,
+		OnApply: c.cfg.OnApply, OnRead: onRead,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return c.buildWorker()
 }
 
 func (c *Client) connect() error {
@@ -193,6 +202,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 // for the node's loops; ctx bounds that. Closing twice does nothing more.
 func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
+		c.warming.halt() // it reads through the node
 		c.stop()
 		select {
 		case <-c.done:
