@@ -3,7 +3,8 @@
 // notice, those of the packages where the remedy stands first. It prints which
 // test killed which fault, and ends with status 1 if one survived.
 //
-// A test counts as a killer only if it passes without the fault.
+// A test counts as a killer only if it fails again with the fault, and passes
+// without.
 package main
 
 import (
@@ -18,6 +19,8 @@ import (
 
 	"github.com/raptorflow/tercet/internal/mutant"
 )
+
+const module = "github.com/raptorflow/tercet"
 
 // suites are the packages whose tests judge, cheapest first. Simulation and
 // real servers come last: what is left for them has no directed test.

@@ -22,7 +22,7 @@ import (
 type suite struct {
 	dir    string // of the package, from the module's root
 	binary string
-	took   time.Duration // without a fault
+	deps   map[string]bool // import paths of all that is linked into it
 }
 
 type set struct{ suites []*suite }
@@ -40,10 +40,33 @@ func build(ctx context.Context, dir string, packages []string) (*set, error) {
 			return nil, fmt.Errorf("build tests of %s: %w\n%s", p, err, text)
 		}
 		if _, err := os.Stat(binary); err == nil { // none: no tests
-			s.suites = append(s.suites, &suite{dir: p, binary: binary})
+			deps, err := dependencies(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			s.suites = append(s.suites, &suite{dir: p, binary: binary, deps: deps})
 		}
 	}
 	return s, nil
+}
+
+// dependencies returns what the tests of a package are linked from.
+func dependencies(ctx context.Context, dir string) (map[string]bool, error) {
+	text, err := exec.CommandContext(ctx, "go", "list", "-deps", "-test", "-tags", "mutants", "./"+dir).Output()
+	if err != nil {
+		return nil, fmt.Errorf("list what tests of %s are made of: %w", dir, err)
+	}
+	deps := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		path, _, _ := strings.Cut(strings.TrimSpace(line), " ") // "a [b.test]" is a, built for b's tests
+		deps[path] = true
+	}
+	return deps, nil
+}
+
+// feels reports whether a fault in one of the packages can matter here.
+func (s *suite) feels(places []string) bool {
+	return slices.ContainsFunc(places, func(dir string) bool { return s.deps[module+"/"+dir] })
 }
 
 // mostTime ends tests that hang because of a fault, or would.
@@ -52,7 +75,11 @@ const mostTime = 5 * time.Minute
 // run runs the tests that match pattern with one fault switched on, up to the
 // first that fails, whose name it returns; "" if all pass.
 func (s *suite) run(ctx context.Context, f mutant.Fault, pattern string) (killer string, text []byte) {
-	c := exec.CommandContext(ctx, s.binary, "-test.failfast", "-test.v", "-test.timeout", mostTime.String(), "-test.run", pattern)
+	args := []string{"-test.failfast", "-test.v", "-test.timeout", mostTime.String(), "-test.run", pattern}
+	if s.deps["pgregory.net/rapid"] {
+		args = append(args, "-rapid.nofailfile") // a caught fault is no case to keep
+	}
+	c := exec.CommandContext(ctx, s.binary, args...)
 	c.Dir = s.dir
 	c.Env = os.Environ()
 	if f != mutant.None {
@@ -97,11 +124,10 @@ func (s *set) baseline(ctx context.Context, out io.Writer) error {
 	for _, x := range s.suites {
 		began := time.Now()
 		killer, text := x.run(ctx, mutant.None, ".")
-		x.took = time.Since(began)
 		if killer != "" {
 			return fmt.Errorf("%s fails without a fault: %s\n%s", x.dir, killer, tail(text))
 		}
-		fmt.Fprintf(out, "%-32s passes without a fault in %v\n", x.dir, x.took.Round(10*time.Millisecond))
+		fmt.Fprintf(out, "%-32s passes without a fault in %v\n", x.dir, time.Since(began).Round(10*time.Millisecond))
 	}
 	return ctx.Err()
 }
@@ -153,13 +179,19 @@ func (s *set) kill(ctx context.Context, f mutant.Info, near []string) string {
 	order := slices.Clone(s.suites)
 	slices.SortStableFunc(order, func(a, b *suite) int { return distance(a.dir, near) - distance(b.dir, near) })
 	for _, x := range order {
+		if !x.feels(near) {
+			continue
+		}
 		killer, _ := x.run(ctx, f.Fault, ".")
 		if killer == "" {
 			continue
 		}
 		// One that fails now and then is no proof.
 		top, _, _ := strings.Cut(killer, "/")
-		if again, _ := x.run(ctx, mutant.None, "^"+regexp.QuoteMeta(top)+"$"); again == "" {
+		alone := "^" + regexp.QuoteMeta(top) + "$"
+		again, _ := x.run(ctx, f.Fault, alone)
+		without, _ := x.run(ctx, mutant.None, alone)
+		if again != "" && without == "" {
 			return strings.TrimPrefix(x.dir, "internal/") + " " + killer
 		}
 	}
