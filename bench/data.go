@@ -11,8 +11,13 @@ import (
 // data is a set of keys and what each must hold. Both sides of a pairing read
 // the same keys in the same random order, each key once before any repeats.
 type data struct {
-	names   [][]byte // as the raw parts take them
-	keys    []string // the same bytes, as ours takes them
+	names [][]byte // as the raw parts take them
+	keys  []string // the same bytes, as ours takes them
+	// filling is the order in which stores are filled: another random one. In
+	// the order of reading, what is read next would lie beside what was read
+	// last, and whoever is filled by one goroutine would profit more than who is
+	// filled by many.
+	filling []int
 	payload int
 }
 
@@ -34,7 +39,9 @@ var noise = func() []byte {
 
 func newData(n, payload int) *data {
 	d := &data{payload: payload, names: make([][]byte, n), keys: make([]string, n)}
-	order := rand.New(rand.NewPCG(1, uint64(n))).Perm(n)
+	random := rand.New(rand.NewPCG(1, uint64(n)))
+	order := random.Perm(n)
+	d.filling = random.Perm(n)
 	arena := make([]byte, 0, n*(len(prefix)+8))
 	for at, i := range order {
 		from := len(arena)

@@ -29,8 +29,8 @@ func (b *bench) l1(ctx context.Context, n, payload int) error {
 	// segments don't fill evenly.
 	size := max(64<<20, 2*n*(payload+160))
 	raw := freecache.NewCache(size)
-	for i, k := range d.names {
-		if err := raw.Set(k, d.value(i), 0); err != nil {
+	for _, i := range d.filling {
+		if err := raw.Set(d.names[i], d.value(i), 0); err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,7 @@ func load(ctx context.Context, raw *goredis.Client, d *data) error {
 	const batch = 1000
 	for from := 0; from < len(d.keys); from += batch {
 		p := raw.Pipeline()
-		for i := from; i < min(len(d.keys), from+batch); i++ {
+		for _, i := range d.filling[from:min(len(d.keys), from+batch)] {
 			p.Set(ctx, d.keys[i], d.value(i), 0)
 		}
 		if _, err := p.Exec(ctx); err != nil {

@@ -44,7 +44,8 @@ func fill(ctx context.Context, c *client.Client, d *data, tags ...string) error 
 	var all sync.WaitGroup
 	for w := range fillers {
 		all.Go(func() {
-			for i := w; i < len(d.keys) && errs[w] == nil; i += fillers {
+			for at := w; at < len(d.keys) && errs[w] == nil; at += fillers {
+				i := d.filling[at]
 				_, errs[w] = c.GetOrLoad(ctx, d.keys[i], func(context.Context, string) (client.Loaded, error) {
 					return client.Loaded{Value: d.value(i), Tags: tags, TTL: 12 * time.Hour}, nil
 				})

@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/nats-io/nats.go"
@@ -40,10 +39,6 @@ func main() {
 
 func run(cmd *cobra.Command, c *config.Config) error {
 	ctx, log := cmd.Context(), ops.Logger(c.Log)
-	if c.Invalidator.DeadPrefix+"." != invalidator.DeadSubject {
-		return &config.Error{Key: "invalidator.dead_prefix", Err: config.ErrValue,
-			Reason: fmt.Sprintf("%q: dead letters lie under %q", c.Invalidator.DeadPrefix, invalidator.DeadSubject+">")}
-	}
 	files := ruleFiles{paths: c.Rules, domain: c.Domain}
 	texts, err := files.read()
 	if err != nil {

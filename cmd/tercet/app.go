@@ -15,6 +15,7 @@ import (
 	"github.com/raptorflow/tercet/cmd/internal/link"
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/events/jslog"
+	"github.com/raptorflow/tercet/internal/trial"
 )
 
 // app is what the commands share.
@@ -77,7 +78,7 @@ func (a *app) command() *cobra.Command {
 		`{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}`,
 		"  --json, --timeout, --domain, --nats-url and the other settings: see tercet --help", 1))
 	root.AddCommand(a.domainCommand(), a.getCommand(), a.setCommand(), a.invalidateCommand(),
-		a.publishCommand(), a.tailCommand())
+		a.publishCommand(), a.tailCommand(), trial.Command())
 	// Each command is a file, and adds itself here.
 	for _, c := range root.Commands() {
 		c.Flags().SortFlags = false

@@ -79,8 +79,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	defer own.close(ctx, log)
 
 	metrics := []ops.Samples{samples(w)}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.Run(ctx) })
+	runs := []func(context.Context) error{w.Run}
 	if own != nil {
 		carrier, err := worker.New(work, own, worker.Config{
 			Concurrency: c.Warmer.Concurrency, Rate: c.Warmer.Rate, Timeout: c.Warmer.Timeout + time.Second, Logger: log,
@@ -89,13 +88,16 @@ func run(cmd *cobra.Command, c *config.Config) error {
 			return err
 		}
 		metrics = append(metrics, workerSamples(carrier), originSamples(own.http))
-		g.Go(func() error { return carrier.Run(ctx) })
+		runs = append(runs, carrier.Run)
 	}
 	server, err := ops.NewServer(c.HTTP, func() error { return ready(nc) }, log, join(metrics))
 	if err != nil {
 		return err
 	}
-	g.Go(func() error { return server.Run(ctx) })
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range append(runs, server.Run) {
+		g.Go(func() error { return run(ctx) })
+	}
 	log.Info("warming", "domain", c.Domain, "keys", c.Warmer.Keys, "rate", c.Warmer.Rate)
 	return g.Wait()
 }

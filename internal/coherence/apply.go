@@ -1,9 +1,12 @@
 package coherence
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Step is one record as the log delivered it.
@@ -69,7 +72,9 @@ func (w *World) Apply(s Step) *Effects {
 	switch {
 	case p == w.last.Position+1:
 	case w.last.Position == 0 && p > 0:
-		w.horizon = p - 1
+		if !mutant.On(mutant.GapWithoutHorizon) {
+			w.horizon = p - 1
+		}
 		w.newest = max(w.newest, w.horizon)
 		w.anchored = false
 	default:
@@ -83,6 +88,9 @@ func (w *World) Apply(s Step) *Effects {
 		if n := len(w.unanchored) - remembered; n > 0 {
 			w.unanchored = w.unanchored[n:]
 		}
+	}
+	if s.Err != nil && mutant.On(mutant.UndecodableSkipped) {
+		return e
 	}
 	if s.Err != nil {
 		w.raise(ByAll, "", at(p, Hard))
@@ -106,7 +114,9 @@ func (w *World) change(p events.Position, c events.Change) {
 		}
 		w.fence(p, &c.Scope, hardness)
 	case *events.Intent:
-		w.fence(p, &c.Scope, Hard)
+		if !mutant.On(mutant.IntentWithoutFence) {
+			w.fence(p, &c.Scope, Hard)
+		}
 		b, open := w.brackets[c.Bracket]
 		if !open {
 			b = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli()}
@@ -115,19 +125,28 @@ func (w *World) change(p events.Position, c events.Change) {
 		b.Logged = w.last.Time
 		w.brackets[c.Bracket] = b
 	case *events.End:
-		// An End whose bracket is not known ends one that was closed before,
-		// or one from below the horizon, where nothing is alive anyway.
-		if b, open := w.brackets[c.Bracket]; open {
-			w.fence(p, &b.Scope, Hard)
-			delete(w.brackets, c.Bracket)
-			e.Brackets = true
+		b, open := w.brackets[c.Bracket]
+		if !open {
+			// It may end a bracket whose intent was trimmed away: what was
+			// loaded while it was open, above the horizon, is not known.
+			b.Scope = events.Scope{All: !mutant.On(mutant.UnknownEndIgnored)}
 		}
+		if !open || !mutant.On(mutant.EndWithoutFence) {
+			w.fence(p, &b.Scope, Hard)
+		}
+		delete(w.brackets, c.Bracket)
+		e.Brackets = e.Brackets || open
 	case *events.Pulse:
 		w.pulse(p, c)
 		e.Pulses = append(e.Pulses, c)
 	case *events.EpochChange:
-		w.open(p, c.Epoch)
+		w.open(p, epochAt(c.Epoch, w.last))
 		e.Void = true
+	default:
+		// What this build knows no meaning of may kill anything (P19).
+		if !mutant.On(mutant.UnknownChangeSkipped) {
+			w.raise(ByAll, "", at(p, Hard))
+		}
 	}
 }
 
@@ -151,7 +170,7 @@ func (w *World) fence(p events.Position, s *events.Scope, hardness Hardness) {
 }
 
 // maxGlobs bounds the globs that every judgement of an older copy has to match
-// against. Beyond it the horizon swallows them all.
+// against. Beyond it one fence of everything takes their place.
 const maxGlobs = 256
 
 func (w *World) raise(kind Kind, name string, f Fence) {
@@ -170,13 +189,16 @@ func (w *World) raise(kind Kind, name string, f Fence) {
 		now = w.all.Join(f)
 		w.all = now
 	}
-	w.newest = max(w.newest, f.Newest())
+	if !mutant.On(mutant.FloorNotRaised) {
+		w.newest = max(w.newest, f.Newest())
+	}
 	w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: kind, Name: name, Fence: now})
 	if kind == ByGlob && len(w.globs) > maxGlobs {
-		w.raise(ByAll, "", f)
-		for g := range w.globs {
+		for g, one := range w.globs {
+			f = f.Join(one) // a soft glob must not soften the hard ones
 			w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: ByGlob, Name: g})
 		}
+		w.raise(ByAll, "", f)
 		clear(w.globs)
 	}
 }
@@ -189,12 +211,8 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		// Applied still holds.
 		w.epoch = c.Epoch
 	}
-	if c.Epoch == w.epoch && c.Epoch != 0 && c.Digest != (events.Digest{}) {
-		if !w.anchored {
-			w.borrow(c.Applied, c.Digest)
-		} else {
-			w.compare(c)
-		}
+	if c.Epoch == w.epoch && c.Epoch != 0 && !mutant.On(mutant.DivergenceIgnored) {
+		w.compare(c)
 	}
 	if c.Epoch == w.epoch && c.Settled {
 		w.settled = true
@@ -204,7 +222,7 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		return
 	}
 	first := p
-	if m, known := w.members[c.Incarnation]; known {
+	if m, known := w.members[c.Incarnation]; known && !mutant.On(mutant.FirstIsLast) {
 		first = m.First
 	}
 	w.members[c.Incarnation] = Member{
@@ -213,10 +231,18 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 	}
 }
 
+// compare looks for evidence of another history in what a member of this epoch
+// says, and takes over its digest if there is none here.
 func (w *World) compare(c *events.Pulse) {
-	if c.Applied >= w.last.Position {
+	switch {
+	case c.Applied >= w.last.Position:
 		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s had applied %d when it published the record at %d", c.Node, c.Applied, w.last.Position)}
+		return
+	case c.Digest == (events.Digest{}):
+		return // the sender started in a trimmed log and has none yet
+	case !w.anchored:
+		w.borrow(c.Applied, c.Digest)
 		return
 	}
 	if own, ok := w.DigestAt(c.Applied); ok && own != c.Digest {
@@ -229,7 +255,7 @@ func (w *World) compare(c *events.Pulse) {
 // since then is known here.
 func (w *World) borrow(a events.Position, d events.Digest) {
 	behind := uint64(w.last.Position - a)
-	if a >= w.last.Position || behind > uint64(len(w.unanchored)) {
+	if behind > uint64(len(w.unanchored)) {
 		return
 	}
 	ids := w.unanchored[uint64(len(w.unanchored))-behind:]
@@ -250,6 +276,24 @@ func (w *World) anchor(p events.Position, d events.Digest) {
 // older one waits in vain and is refused at its deadline: safe.
 const formerEpochs = 16
 
+// epochAt returns the epoch that a record which announces id opens where it
+// stands. The place counts: an announcement whose answer was lost is published
+// again, and may land in a history that it was not made for. Were the epoch
+// there the same, copies of the lost history, born at positions that this one
+// has not reached, would live again (G6).
+func epochAt(id events.Epoch, m events.Mark) events.Epoch {
+	if mutant.On(mutant.EpochIgnoresPlace) {
+		return id | 1
+	}
+	var b [24]byte
+	binary.BigEndian.PutUint64(b[0:], uint64(id))
+	binary.BigEndian.PutUint64(b[8:], uint64(m.Position))
+	binary.BigEndian.PutUint64(b[16:], uint64(m.Time))
+	sum := sha256.Sum256(b[:])
+	// Zero names no epoch; the last bit is worth less than a loop.
+	return events.Epoch(binary.BigEndian.Uint64(sum[:]) | 1)
+}
+
 // open begins a new epoch at p: nothing born before it lives, and who its
 // members are has to be learnt anew (H4).
 func (w *World) open(p events.Position, id events.Epoch) {
@@ -257,7 +301,7 @@ func (w *World) open(p events.Position, id events.Epoch) {
 		w.leave(w.epoch)
 	}
 	w.epoch = id
-	w.settled = false
+	w.settled = w.settled && mutant.On(mutant.EpochStaysSettled)
 	w.diverged = nil // whatever it was, this is the answer to it
 	// The digest begins anew, so that whoever starts in a trimmed log has a
 	// base: h(p) = H(0, id(p)) where p opens an epoch.
@@ -268,7 +312,9 @@ func (w *World) open(p events.Position, id events.Epoch) {
 	clear(w.tags)
 	clear(w.prefixes)
 	clear(w.globs)
-	clear(w.members)
+	if !mutant.On(mutant.EpochKeepsMembers) {
+		clear(w.members)
+	}
 	e := &w.effects
 	e.Broad = e.Broad[:0]
 	e.Fences = e.Fences[:0]

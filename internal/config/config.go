@@ -103,12 +103,11 @@ type Log struct {
 // Invalidator configures where domain events come from and how they are
 // worked on.
 type Invalidator struct {
-	Stream     string
-	Subject    string
-	DeadPrefix string
-	Durable    string
-	Workers    int
-	Retries    int
+	Stream  string
+	Subject string
+	Durable string
+	Workers int
+	Retries int
 }
 
 // Warmer configures how keys are reloaded after they were invalidated.

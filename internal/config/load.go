@@ -84,7 +84,7 @@ func (l *Loader) Load() (*Config, error) {
 		}
 		c.origins = append(c.origins, o)
 	}
-	if c.NodeID == "" && l.binary&members != 0 {
+	if c.NodeID == "" && l.binary == ForNode {
 		if name, err := l.Hostname(); err == nil {
 			c.NodeID = name
 			c.setPlace("node_id", "default (the host's name)")

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 )
@@ -77,18 +76,4 @@ func maskURLs(list string) string {
 		}
 	}
 	return strings.Join(parts, ",")
-}
-
-// WithPassword returns the URL with the password that was configured beside
-// it, if one was.
-func (r Redis) WithPassword() (string, error) {
-	if r.Password == "" || r.URL == "" {
-		return r.URL, nil
-	}
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return "", &Error{Key: "redis.url", Reason: "want a URL, as in redis://host:6379/0", Err: ErrValue}
-	}
-	u.User = url.UserPassword(u.User.Username(), r.Password)
-	return u.String(), nil
 }

@@ -60,7 +60,7 @@ func defaults(b Binary) *Config {
 		Log:  Log{Level: "info", Format: "text"},
 
 		Invalidator: Invalidator{
-			Stream: "EVENTS", Subject: "events.>", DeadPrefix: "events-dead", Durable: "invalidator",
+			Stream: "EVENTS", Subject: "events.>", Durable: "invalidator",
 			Workers: 1024, Retries: 5,
 		},
 		Warmer: Warmer{Timeout: 5 * time.Second, Rate: 100, Concurrency: 8, Keys: 1000},
@@ -68,6 +68,7 @@ func defaults(b Binary) *Config {
 	if b != ForNode {
 		// A node, an invalidator and a warmer often share a machine.
 		c.HTTP.Addr = Off
+		c.DataDir = ""
 	}
 	return c
 }
@@ -80,9 +81,9 @@ func settings(c *Config) []setting {
 		{key: "create", value: truth(&c.Create), used: every,
 			usage: "make the domain if it is missing (for trials; else: tercet domain create)"},
 		{key: "node_id", value: checked(&c.NodeID, "name", nodeID), used: members,
-			usage: "name of this node for people and placement (default: the host's name)"},
+			usage: "name of this node for people and placement (a node's default: the host's name)"},
 		{key: "data_dir", value: text(&c.DataDir), used: members,
-			usage: "directory of the disk tier (L3)"},
+			usage: "directory of the disk tier (L3); empty: in memory, so that a restart begins with nothing"},
 		{key: "default_ttl", value: positive(&c.DefaultTTL), used: members,
 			usage: "life of a value that was set without one; cut to the domain's max_ttl"},
 		{key: "max_value", value: size(&c.MaxValue, 1), used: ForNode,
@@ -156,8 +157,6 @@ func settings(c *Config) []setting {
 			usage: "JetStream stream with the domain events"},
 		{key: "invalidator.subject", value: text(&c.Invalidator.Subject), used: ForInvalidator | ForCLI,
 			usage: "subjects of that stream to listen to"},
-		{key: "invalidator.dead_prefix", value: text(&c.Invalidator.DeadPrefix), used: ForInvalidator | ForCLI,
-			usage: "subject prefix under which events land that could not be worked on"},
 		{key: "invalidator.durable", value: text(&c.Invalidator.Durable), used: ForInvalidator,
 			usage: "name of the consumer that invalidators share"},
 		{key: "invalidator.workers", value: count(&c.Invalidator.Workers, 1), used: ForInvalidator,

@@ -9,6 +9,8 @@ import (
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
+	"github.com/raptorflow/tercet/internal/tiers"
 )
 
 // never is a fresh-as-of so long ago that no lease reaches it.
@@ -36,6 +38,8 @@ type partition struct {
 	epoch   atomic.Uint64
 	floor   atomic.Uint64
 	applied atomic.Uint64
+	// ahead is the highest birth beyond applied that was served.
+	ahead atomic.Pointer[consistency.Point]
 	// bypassing counts the open brackets.
 	bypassing atomic.Int64
 	// fresh is fresh-as-of in holder time, or never.
@@ -59,15 +63,37 @@ type partition struct {
 	batch    Batch             // nil without a disk
 	versions map[string]uint64 // set by batch, not committed yet
 	meta     []byte            // scratch
+	ages     []age             // oldest first
 	scratch  []byte
 	// guardSince is the position since which the guard slots are complete.
 	guardSince atomic.Uint64
 }
 
+// point is what this node's session has seen of the partition: what is
+// applied, or the birth of a copy from further ahead that it has served (H9).
 func (p *partition) point() consistency.Point {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return consistency.Point{Epoch: p.world.Epoch(), Position: p.world.Applied()}
+	seen := consistency.Point{Epoch: p.world.Epoch(), Position: events.Position(p.applied.Load())}
+	if a := p.ahead.Load(); a != nil && a.Epoch == seen.Epoch && !mutant.On(mutant.TokenOmitsBirth) {
+		seen.Position = max(seen.Position, a.Position)
+	}
+	return seen
+}
+
+// sawAhead notes that a copy was served whose birth this node has not applied
+// yet: another node, further on, had filled it.
+func (p *partition) sawAhead(e tiers.Entry) {
+	now := consistency.Point{Epoch: e.Epoch(), Position: e.Birth()}
+	for {
+		old := p.ahead.Load()
+		if old != nil && old.Epoch == now.Epoch && old.Position >= now.Position {
+			return
+		}
+		if p.ahead.CompareAndSwap(old, &now) {
+			return
+		}
+	}
 }
 
 // mirror makes what the world says visible to readers, in the order that

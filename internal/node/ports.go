@@ -42,6 +42,9 @@ type Disk interface {
 	// Fill stores a copy if alive says yes to the key's fence, atomically with
 	// the commit of batches.
 	Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bool) error
+	// FillAll is Fill of several copies of one partition in one write. It keeps
+	// es and their bytes; what is refused is no error.
+	FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry, tiers.Fence) bool) error
 	Version(key string) (uint64, bool, error)
 	// Batch returns the partition's batch, for the apply loop alone.
 	Batch(partition int) Batch

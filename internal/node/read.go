@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/clock"
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -21,9 +23,6 @@ import (
 // given, ctx's error, and what the loader returned.
 func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (Result, error) {
 	p := n.of(key)
-	if n.cfg.OnRead != nil {
-		n.cfg.OnRead(key)
-	}
 	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
@@ -31,17 +30,37 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		fresh := p.fresh.Load()
 		if e, ok := n.memory.Lookup(key, dst); ok {
 			now := n.clock.Now()
-			if uint64(e.Birth()) >= p.floor.Load() && uint64(e.Epoch()) == p.epoch.Load() &&
-				now.Holder-fresh < int64(o.Level.Bound(n.lease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
-				if s := scopeOf(ctx); s != nil {
-					s.saw(p, e)
+			if mutant.On(mutant.OtherLeaseChecked) {
+				fresh = p.fresh.Load()
+			}
+			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
+				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
+				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
+				p.served(ctx, e)
+				if n.cfg.OnRead != nil {
+					n.cfg.OnRead(key, e)
 				}
 				return Result{Entry: e, Source: FromMemory}, nil
 			}
 			n.stats.memoryRejected.Add(1)
 		}
 	}
-	return n.get(ctx, p, key, dst, o)
+	r, err := n.get(ctx, p, key, dst, o)
+	if n.cfg.OnRead != nil {
+		n.cfg.OnRead(key, r.Entry)
+	}
+	return r, err
+}
+
+// served notes what follows from handing out a copy: the session has seen its
+// birth, and the load that asked for it is made of it.
+func (p *partition) served(ctx context.Context, e tiers.Entry) {
+	if uint64(e.Birth()) > p.applied.Load() {
+		p.sawAhead(e)
+	}
+	if s := scopeOf(ctx); s != nil {
+		s.saw(p, e)
+	}
 }
 
 // get is the long way of Get: it waits for the freshness that the level
@@ -60,16 +79,14 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
 			r, ok, fence := n.lookup(ctx, p, key, dst)
-			if v == consistency.Serve && !p.still(fresh, o.Level) {
+			if v == consistency.Serve && !p.still(fresh, o.Level) && !mutant.On(mutant.LeaseNotCheckedAgain) {
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
 				return n.miss(ctx, p, key, fence, o)
 			}
-			if s := scopeOf(ctx); s != nil {
-				s.saw(p, r.Entry)
-			}
-			r.Stale = v == consistency.ServeStale
+			p.served(ctx, r.Entry)
+			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
 			}
@@ -131,6 +148,11 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 		return Result{}, &Error{Op: "get", Key: key, Err: err}
 	}
 	n.stats.waitsTimedOut.Add(1)
+	if mutant.On(mutant.LateReadsServeCache) {
+		if r, ok, _ := n.lookup(ctx, p, key, nil); ok {
+			return r, nil
+		}
+	}
 	if o.Load != nil {
 		return n.bypass(ctx, p, key, o)
 	}
@@ -151,7 +173,10 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 	fence, e := p.lookupDisk(key, dst)
 	if e != nil {
 		if p.servable(e, now, fence) {
-			_ = n.memory.Put(e) // refused: outdated or too large, and counted there
+			if mutant.On(mutant.PromotionRaisesBirth) {
+				e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
+			}
+			n.promote(e)
 			n.stats.diskHits.Add(1)
 			return Result{Entry: e, Source: FromDisk}, true, fence
 		}
@@ -161,7 +186,10 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		e, err := n.shared.Get(ctx, key, dst)
 		switch {
 		case err == nil:
-			if p.servable(e, now, fence) {
+			if p.servable(e, now, fence) || mutant.On(mutant.SharedTrusted) {
+				if mutant.On(mutant.PromotionRaisesBirth) {
+					e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
+				}
 				_ = n.memory.Put(e)
 				n.keeper.keep(p, e)
 				n.stats.sharedHits.Add(1)
@@ -175,6 +203,21 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 	return Result{}, false, fence
 }
 
+// promoteOneIn is how many hits on disk bring one copy into memory. A copy
+// asked for once displaces one that is asked for often, and displacing costs a
+// fifth of the hit. Over Zipf loads of exponents 0.7 and 0.99, in a memory for
+// a fifteenth to a quarter of the keys, still or drifting, one in four yields
+// up to 3.5 points more hits in memory than each, and 0.1 fewer at worst; one
+// in eight falls behind where the load drifts.
+const promoteOneIn = 4
+
+// promote brings a copy from disk into memory, now and then.
+func (n *Node) promote(e tiers.Entry) {
+	if rand.Uint32()%promoteOneIn == 0 {
+		_ = n.memory.Put(e) // refused: outdated or too large, and counted there
+	}
+}
+
 // servable reports whether e is alive and not expired. In memory the fence of
 // the key has acted already, and the zero fence says so.
 func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.Fence) bool {
@@ -182,7 +225,8 @@ func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.F
 }
 
 func (p *partition) judge(e tiers.Entry, fence coherence.Fence) coherence.Life {
-	if uint64(e.Epoch()) == p.epoch.Load() && uint64(e.Birth()) >= p.floor.Load() && e.Birth() >= fence.Newest() {
+	if uint64(e.Epoch()) == p.epoch.Load() && (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
+		e.Birth() >= fence.Newest() {
 		return coherence.Alive
 	}
 	p.mu.RLock()
@@ -221,6 +265,9 @@ func (p *partition) lookupDisk(key string, dst []byte) (coherence.Fence, tiers.E
 // say, but at least the position before which they know nothing.
 func (p *partition) guardFence(key string) coherence.Fence {
 	at := max(p.n.memory.Guard(key), events.Position(p.guardSince.Load()))
+	if mutant.On(mutant.GuardSinceIgnored) {
+		at = p.n.memory.Guard(key)
+	}
 	return coherence.Fence{Hard: at, Soft: at}
 }
 

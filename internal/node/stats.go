@@ -10,15 +10,15 @@ import (
 // counters are what a node counts. Hits in memory are not among them: the
 // tier counts its own, and the hot path nothing.
 type counters struct {
-	diskHits, sharedHits, misses                                     atomic.Uint64
-	memoryRejected, sharedDead                                       atomic.Uint64
-	loads, joined, loadErrors, bypasses                              atomic.Uint64
-	fillsRefused, notKept                                            atomic.Uint64
-	writes, applied, keyFences, broadFences                          atomic.Uint64
-	undecodable, corrupt, outrun                                     atomic.Uint64
-	pulses, pulsesFailed, waitsTimedOut                              atomic.Uint64
-	epochs, gaps, regressions                                        atomic.Uint64
-	sharedErrors, witnessErrors, disksLost, unwitnessed, acksRefused atomic.Uint64
+	diskHits, sharedHits, misses                                             atomic.Uint64
+	memoryRejected, sharedDead                                               atomic.Uint64
+	loads, joined, loadErrors, bypasses                                      atomic.Uint64
+	fillsRefused, notKept                                                    atomic.Uint64
+	writes, applied, keyFences, broadFences                                  atomic.Uint64
+	undecodable, corrupt, outrun                                             atomic.Uint64
+	pulses, pulsesFailed, waitsTimedOut                                      atomic.Uint64
+	epochs, gaps, regressions                                                atomic.Uint64
+	sharedErrors, witnessErrors, disksLost, unwitnessed, acksRefused, pruned atomic.Uint64
 }
 
 // Stats is a snapshot of what a node has counted since it was built, and of
@@ -49,6 +49,8 @@ type Stats struct {
 	SharedErrors, WitnessErrors, DisksLost uint64
 	// Unwitnessed are pulses and writes that went on without the witness.
 	Unwitnessed uint64
+	// Pruned are fences older than any copy can live, forgotten.
+	Pruned uint64
 	// AcksRefused are confirmations of another history.
 	AcksRefused uint64
 
@@ -81,7 +83,7 @@ func (n *Node) Stats() Stats {
 		Pulses: c.pulses.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
 		Epochs: c.epochs.Load(), Gaps: c.gaps.Load(), Regressions: c.regressions.Load(),
 		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
-		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(),
+		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
 		Members: len(n.Members()),
 	}
 	now := n.clock.Now().Holder

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // The witness outlives a tail of the log that was lost with everyone who had
@@ -56,21 +57,28 @@ func (p *partition) testimony() (Testimony, bool) {
 	return t, whole && t.Epoch != 0
 }
 
-// testify returns once the witness covers at in the present epoch and agrees
-// with this node's history. Callers at the same time share one operation: who
-// comes while one is under way waits for the next.
+// testify returns once the witness covers at, which this node applied in epoch,
+// and agrees with this node's history. Callers at the same time share one
+// operation: who comes while one is under way waits for the next.
 //
 // It returns nil without a witness, errUnwitnessed if it can't be asked, and
 // an *events.HistoryError if it contradicts, after which the partition begins
-// anew.
-func (p *partition) testify(ctx context.Context, at events.Position) error {
+// anew, or if that has happened since at was applied: nothing that this node
+// says now would cover at.
+func (p *partition) testify(ctx context.Context, epoch events.Epoch, at events.Position) error {
 	if p.n.witness == nil {
 		return nil
 	}
 	for {
-		epoch := events.Epoch(p.epoch.Load())
+		now := events.Epoch(p.epoch.Load())
+		if epoch == 0 { // not known when at was applied
+			epoch = now
+		}
 		if p.testified.covers(epoch, at) {
 			return nil
+		}
+		if now != epoch || events.Position(p.applied.Load()) < at {
+			return &events.HistoryError{At: at, Evidence: fmt.Sprintf("applied in epoch %s, of which this node is not there any more", epoch)}
 		}
 		p.testified.mu.Lock()
 		running := p.testified.running
@@ -136,7 +144,7 @@ func (p *partition) agree(ctx context.Context, kept Testimony) error {
 		return p.contradicted(kept, "the witness knows epoch %s, which this log does not", kept.Epoch)
 	case !known:
 		return fmt.Errorf("%w: it is too far behind to compare", errUnwitnessed)
-	case own != kept.Digest:
+	case own != kept.Digest && !mutant.On(mutant.WitnessDigestIgnored):
 		return p.contradicted(kept, "the witness keeps digest %s there, this node computed %s", kept.Digest, own)
 	}
 	p.testified.note(kept)
@@ -186,7 +194,7 @@ func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r 
 	before := s.witness
 	if s.read && before != (Testimony{}) {
 		switch {
-		case before.Epoch == epoch && before.Position >= r:
+		case before.Epoch == epoch && before.Position >= r && !mutant.On(mutant.WitnessAtPulseIgnored):
 			// Somebody had applied a record at or behind this place before the
 			// log gave the place to our pulse.
 			return p.contradicted(before, "the witness was at %d before the log gave %d to a new record", before.Position, r)

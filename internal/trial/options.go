@@ -27,9 +27,9 @@ type Options struct {
 
 const (
 	defaultDuration = 22 * time.Second
-	maxDuration     = 45 * time.Second
+	maxDuration     = 40 * time.Second
 	// limit is when a run ends at the latest, counted from its start.
-	limit = 58 * time.Second
+	limit = 54 * time.Second
 	// lease is the fleet's. It is short, so that a cut off node would show
 	// within the demonstration, and still bears seconds of a busy machine.
 	lease = 3 * time.Second

@@ -2,10 +2,8 @@ package client
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
@@ -54,15 +52,24 @@ func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
 func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (Value, error) {
-	o := node.ReadOptions{Load: c.origin}
-	for _, f := range opts {
-		f(&o)
-	}
-	r, err := c.node.Get(ctx, key, nil, o)
+	r, err := c.node.Get(ctx, key, nil, reading(c.origin, opts))
 	if err != nil {
 		return Value{}, err
 	}
 	return valueOf(r), nil
+}
+
+// reading returns the options of a read. Options that are changed move to the
+// heap; a read without any must not pay for that.
+func reading(load node.Loader, opts []ReadOption) node.ReadOptions {
+	if len(opts) == 0 {
+		return node.ReadOptions{Load: load}
+	}
+	o := node.ReadOptions{Load: load}
+	for _, f := range opts {
+		f(&o)
+	}
+	return o
 }
 
 // GetInto returns the bytes of key's value in buf, which should have room for
@@ -79,11 +86,7 @@ func (c *Client) GetInto(ctx context.Context, key string, buf []byte) ([]byte, e
 // GetOrLoad returns the value of key, and asks load for it if no tier has a
 // live copy: once for all callers of this process who ask meanwhile.
 func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ...ReadOption) (Value, error) {
-	o := node.ReadOptions{Load: adapt(load)}
-	for _, f := range opts {
-		f(&o)
-	}
-	r, err := c.node.Get(ctx, key, nil, o)
+	r, err := c.node.Get(ctx, key, nil, reading(adapt(load), opts))
 	if err != nil {
 		return Value{}, err
 	}
@@ -112,7 +115,7 @@ func adapt(load Loader) node.Loader {
 }
 
 func loadedOf(l Loaded, codec tiers.Codec) node.Loaded {
-	out := node.Loaded{Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec}
+	out := node.Loaded{Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec, NoStore: l.NoStore}
 	if l.NotFound {
 		out.Flags |= tiers.FlagNegative
 		out.Payload = nil
@@ -223,19 +226,6 @@ type BracketID = events.BracketID
 // Token returns what this client has seen, to be passed to another process
 // that should see no less.
 func (c *Client) Token() Token { return c.node.Token() }
-
-// Reload loads key anew through the origin, whether or not a copy lives. It
-// returns [ErrNotFound] if there is no origin.
-func (c *Client) Reload(ctx context.Context, key string) error {
-	if c.origin == nil {
-		return &node.Error{Op: "reload", Key: key, Err: ErrNotFound, Hint: "this node has no origin"}
-	}
-	_, err := c.node.Get(ctx, key, nil, node.ReadOptions{Load: c.origin, Level: consistency.Strong()})
-	if errors.Is(err, ErrNotFound) {
-		return nil // cached as such
-	}
-	return err
-}
 
 // Node returns the node that runs in this process, for the servers that
 // Tercet puts on top of it.

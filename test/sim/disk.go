@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -165,6 +166,15 @@ func (x *diskPort) Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bo
 		r.entry = e
 		c.parts[partition].rows[key] = r
 	})
+	return nil
+}
+
+func (x *diskPort) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry, tiers.Fence) bool) error {
+	for _, e := range es {
+		if err := x.Fill(partition, e, func(f tiers.Fence) bool { return alive(e, f) }); errors.Is(err, tiers.ErrUnavailable) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -129,15 +129,26 @@ func (s *Server) Addr() net.Addr { return s.socket.Addr() }
 // Listening is closed once clients can connect.
 func (s *Server) Listening() <-chan struct{} { return s.socket.Listening() }
 
-// Connections returns how many clients are connected.
-func (s *Server) Connections() int {
+// Stats are what a Server has counted since it was made, but for Connected.
+type Stats struct {
+	Connected         int
+	Commands          uint64
+	Accepted, Refused uint64
+}
+
+// Stats returns the counts as they are now.
+func (s *Server) Stats() Stats {
+	return Stats{
+		Connected: s.connected(), Commands: s.commands.Load(),
+		Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+	}
+}
+
+func (s *Server) connected() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
-
-// Commands returns how many commands were carried out.
-func (s *Server) Commands() uint64 { return s.commands.Load() }
 
 // Run serves until ctx is done, and returns nil then; another error means that
 // it could not listen. It returns after the last connection has ended. Run it

@@ -274,16 +274,17 @@ func cmdInfo(c *conn, ctx context.Context, args [][]byte) error {
 		return false
 	}
 	var s strings.Builder
+	counts := c.srv.Stats()
 	if wanted("server") {
 		fmt.Fprintf(&s, "# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\ntercet_version:%s\r\nuptime_in_seconds:%d\r\n\r\n",
 			redisVersion, c.srv.cfg.Version, int(time.Since(c.srv.started).Seconds()))
 	}
 	if wanted("clients") {
-		fmt.Fprintf(&s, "# Clients\r\nconnected_clients:%d\r\nmaxclients:%d\r\n\r\n", c.srv.Connections(), c.srv.cfg.MaxConnections)
+		fmt.Fprintf(&s, "# Clients\r\nconnected_clients:%d\r\nmaxclients:%d\r\n\r\n", counts.Connected, c.srv.cfg.MaxConnections)
 	}
 	if wanted("stats") {
 		fmt.Fprintf(&s, "# Stats\r\ntotal_connections_received:%d\r\ntotal_commands_processed:%d\r\nrejected_connections:%d\r\n\r\n",
-			c.srv.accepted.Load(), c.srv.commands.Load(), c.srv.refused.Load())
+			counts.Accepted, counts.Commands, counts.Refused)
 	}
 	if wanted("replication") {
 		s.WriteString("# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n")

@@ -219,6 +219,17 @@ func (s *Store) Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bool)
 	return s.submit(&fill{partition: partition, e: e, alive: alive, done: make(chan error, 1)})
 }
 
+// FillAll stores copies of one partition, each as Fill would, in one write: for
+// those that can wait for company, at a fraction of the price. What is refused
+// is counted only; the error is [tiers.ErrUnavailable]. It keeps es and their
+// bytes, which must not change any more.
+func (s *Store) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry, tiers.Fence) bool) error {
+	if s.death.stalled.Load() {
+		return errStalled
+	}
+	return s.submit(&fillAll{partition: partition, es: es, alive: alive, done: make(chan error, 1)})
+}
+
 var errStalled = errors.Join(tiers.ErrUnavailable, errors.New("disk tier: writes are stalled"))
 
 // Remove drops the values of keys and keeps their fences. Its error is

@@ -359,3 +359,38 @@ func TestTooLargeForTheDisk(t *testing.T) {
 	mustCommit(t, b)
 	want(t, s, "k", fence(2, 2), "")
 }
+
+// Copies that are stored together are judged one by one: what is refused does
+// not keep the others out, and of two copies of a key the newer one stays.
+func TestFillAll(t *testing.T) {
+	s := open1(t, Config{MaxEntry: 200})
+	b := s.Batch(0)
+	b.FenceKey("fenced", 5)
+	b.PutEntry(tiertest.Entry(t, "held", 9, "newer"))
+	mustCommit(t, b)
+	es := []tiers.Entry{
+		tiertest.Entry(t, "fenced", 4, "late"),
+		tiertest.Entry(t, "held", 8, "older"),
+		tiertest.Entry(t, "doomed", 3, "dead"),
+		tiertest.Entry(t, "large", 3, strings.Repeat("x", 200)),
+		tiertest.Entry(t, "plain", 3, "kept"),
+		tiertest.Entry(t, "twice", 4, "newer"),
+		tiertest.Entry(t, "twice", 3, "older"),
+		tiertest.Entry(t, "risen", 3, "older"),
+		tiertest.Entry(t, "risen", 4, "newer"),
+	}
+	alive := func(e tiers.Entry, _ tiers.Fence) bool { return e.Key() != "doomed" }
+	if err := s.FillAll(0, es, alive); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, "fenced", fence(5, 5), "")
+	want(t, s, "held", fence(9, 9), "newer")
+	want(t, s, "doomed", fence(0, 0), "")
+	want(t, s, "large", fence(0, 0), "")
+	want(t, s, "plain", fence(0, 0), "kept")
+	want(t, s, "twice", fence(0, 0), "newer")
+	want(t, s, "risen", fence(0, 0), "newer")
+	if got := s.Stats(); got.Fills != 4 || got.Outdated != 3 || got.TooLarge != 1 {
+		t.Errorf("stats %+v, want 4 fills, 3 outdated, 1 too large", got)
+	}
+}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -59,32 +61,88 @@ type fill struct {
 func (f *fill) answer() chan error { return f.done }
 
 func (f *fill) do(s *Store) error {
-	name := append(appendName(make([]byte, 0, nameHead+len(f.e.Key())), f.partition, kindKey), f.e.Key()...)
-	fence, held, err := s.row(name)
-	if err != nil {
-		return err
+	name, row, refused := s.weigh(f.partition, f.e, f.alive)
+	if row != nil {
+		if err := s.db.Set(name, row, pebble.NoSync); err != nil {
+			return s.failed("fill", err)
+		}
 	}
-	if f.e.Birth() < fence.Hard || newer(held, f.e) || f.alive != nil && !f.alive(fence) {
-		s.outdated.Add(1)
-		return tiers.ErrOutdated
+	return s.counted(refused)
+}
+
+// fillAll stores several copies in one write.
+type fillAll struct {
+	partition int
+	es        []tiers.Entry
+	alive     func(tiers.Entry, tiers.Fence) bool
+	done      chan error
+}
+
+func (f *fillAll) answer() chan error { return f.done }
+
+func (f *fillAll) do(s *Store) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	// What this batch writes is not to be read yet: of two copies of one key
+	// it tells the newer.
+	births := make(map[string]events.Position, len(f.es))
+	for _, e := range f.es {
+		if before, twice := births[e.Key()]; twice && before >= e.Birth() {
+			continue
+		}
+		name, row, refused := s.weigh(f.partition, e, func(fence tiers.Fence) bool { return f.alive(e, fence) })
+		if errors.Is(refused, tiers.ErrUnavailable) {
+			return refused
+		}
+		if row != nil {
+			if err := b.Set(name, row, nil); err != nil {
+				return s.failed("fill", err)
+			}
+			births[e.Key()] = e.Birth()
+		}
+		_ = s.counted(refused) // one that is refused is no failure of the others
 	}
-	row := appendHeader(make([]byte, 0, headerLen+len(f.e)), fence)
-	tooLarge := len(f.e) > s.cfg.MaxEntry
-	if !tooLarge {
-		row = append(row, f.e...)
-	} else if len(held) == 0 {
-		s.tooLarge.Add(1)
-		return tiers.ErrTooLarge
+	if b.Empty() {
+		return nil
 	}
-	if err := s.db.Set(name, row, pebble.NoSync); err != nil {
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
 		return s.failed("fill", err)
 	}
-	if tooLarge {
-		s.tooLarge.Add(1)
-		return tiers.ErrTooLarge
-	}
-	s.fills.Add(1)
 	return nil
+}
+
+// weigh compares e with what is known of its key. It returns the row to write,
+// nil if there is none, and why e is not in it, nil if it is.
+func (s *Store) weigh(partition int, e tiers.Entry, alive func(tiers.Fence) bool) (name, row []byte, refused error) {
+	name = append(appendName(make([]byte, 0, nameHead+len(e.Key())), partition, kindKey), e.Key()...)
+	fence, held, err := s.row(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if (e.Birth() < fence.Hard || newer(held, e) || alive != nil && !alive(fence)) && !mutant.On(mutant.DiskFillUnchecked) {
+		return nil, nil, tiers.ErrOutdated
+	}
+	if len(e) <= s.cfg.MaxEntry {
+		row = appendHeader(make([]byte, 0, headerLen+len(e)), fence)
+		return name, append(row, e...), nil
+	}
+	if len(held) > 0 {
+		row = appendHeader(nil, fence)
+	}
+	return name, row, tiers.ErrTooLarge
+}
+
+// counted counts the outcome of a fill and returns it.
+func (s *Store) counted(refused error) error {
+	switch {
+	case refused == nil:
+		s.fills.Add(1)
+	case errors.Is(refused, tiers.ErrOutdated):
+		s.outdated.Add(1)
+	case errors.Is(refused, tiers.ErrTooLarge):
+		s.tooLarge.Add(1)
+	}
+	return refused
 }
 
 // newer reports whether held, the bytes of a stored entry, has a later birth

@@ -189,7 +189,7 @@ func (f *Fleet) keep(life context.Context, what string, part func(context.Contex
 func run(ctx context.Context, parts ...func(context.Context) error) {
 	var wg sync.WaitGroup
 	for _, part := range parts {
-		wg.Go(func() { _ = part(ctx) }) // a warming that ended makes nothing wrong
+		wg.Go(func() { _ = part(ctx) }) // none of them makes a read wrong by ending
 	}
 	wg.Wait()
 }
@@ -239,10 +239,16 @@ func (f *Fleet) Addresses() []play.Address {
 	if f.config.Listen == "" {
 		return nil
 	}
-	return []play.Address{
+	out := []play.Address{
 		{What: "NATS", URL: f.nats.ClientURL()},
-		{What: "Redis", URL: "redis://" + f.redis.Addr()},
+		{What: "Redis stand-in", URL: "redis://" + f.redis.Addr()},
 	}
+	for _, m := range f.members {
+		if m.servers != nil {
+			out = append(out, m.servers.addresses(m.ended, m.name)...)
+		}
+	}
+	return out
 }
 
 // closing bounds how long a node may take to leave.

@@ -29,6 +29,7 @@ type member struct {
 	// Set by Start, cleared by Stop; nobody reads meanwhile.
 	client   *client.Client
 	reporter *access.Reporter
+	servers  *servers // nil: the fleet does not listen
 	conn     *nats.Conn
 	end      context.CancelFunc
 	ended    chan struct{}
@@ -71,14 +72,15 @@ func (m *member) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
 	m.client = c
-	if err := m.startWarming(); err != nil {
+	if err := m.startParts(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
 	return nil
 }
 
-// startWarming reports what is read and takes up requests to load.
-func (m *member) startWarming() (err error) {
+// startParts starts what stands around the node: reports of what is read, a
+// worker that takes up requests to load, and servers.
+func (m *member) startParts() (err error) {
 	if m.conn, err = m.fleet.dial(m.name + " warming"); err != nil {
 		return err
 	}
@@ -97,11 +99,20 @@ func (m *member) startWarming() (err error) {
 	if err != nil {
 		return err
 	}
+	parts := []func(context.Context) error{m.reporter.Run, w.Run}
+	m.servers = nil
+	if m.fleet.config.Listen != "" {
+		if m.servers, err = m.newServers(); err != nil {
+			return err
+		}
+		parts = append(parts, m.servers.resp.Run, m.servers.http.Run)
+	}
 	ctx, end := context.WithCancel(context.Background())
-	m.end, m.ended = end, make(chan struct{})
+	ended := make(chan struct{})
+	m.end, m.ended = end, ended
 	go func() {
-		defer close(m.ended)
-		run(ctx, m.reporter.Run, w.Run)
+		defer close(ended)
+		run(ctx, parts...)
 	}()
 	return nil
 }
@@ -138,7 +149,7 @@ func (m *member) Read(ctx context.Context, key string) (play.Answer, error) {
 		}
 		m.reporter.Record(key, tags)
 	}
-	return play.Answer{Payload: r.Entry.Payload(), Source: r.Source, Stale: r.Stale}, nil
+	return play.Answer{Payload: r.Entry.Payload(), Source: r.Source}, nil
 }
 
 // load is the origin as the node asks it for a reader.

@@ -243,7 +243,7 @@ func textOf(raw json.RawMessage) string {
 func (d *debezium) leftOut() []string {
 	var out []string
 	for why, n := range d.left {
-		out = append(out, fmt.Sprintf("%d: %s", n, why))
+		out = append(out, fmt.Sprintf("%d × %s", n, why))
 	}
 	sort.Strings(out)
 	return out

@@ -201,7 +201,7 @@ func (d *debezium) tell(w *Workload, keys []string) {
 		}
 		return c.keys()
 	})
-	mark(6, func(c *rowChange) []string {
+	mark(5, func(c *rowChange) []string {
 		if !c.truncate {
 			return nil
 		}

@@ -289,9 +289,9 @@ func (t *trace) finish(path, name string) (*Workload, error) {
 	return w, nil
 }
 
-// tell puts the narrated changes in, at three and six tenths of the steps.
+// tell puts the narrated changes in, at three and five tenths of the steps.
 func (t *trace) tell() {
-	first, second := len(t.steps)*3/10, len(t.steps)*6/10
+	first, second := len(t.steps)*3/10, len(t.steps)*5/10
 	hottest := t.hottest()
 	widest, reach := t.widest(second)
 	if len(reach) > 1 {

@@ -59,7 +59,7 @@ type Change struct {
 }
 
 // MaxReach bounds the keys that a narrated change lists.
-const MaxReach = 5000
+const MaxReach = 2000
 
 // Attribute is a fact about a row that other values depend on, such as the
 // category that a product is in.

@@ -132,7 +132,7 @@ func (p *player) play(ctx context.Context) error {
 // steps sends reads to the readers and makes changes, at the workload's pace.
 func (p *player) steps(ctx context.Context) error {
 	steps := p.Workload.Steps
-	stopAt, startAt := len(steps)*60/100, len(steps)*68/100
+	stopAt, startAt := len(steps)*64/100, len(steps)*72/100
 	turn := 0
 	batch := make([]string, 0, batchSize)
 	flush := func() error {
@@ -205,7 +205,7 @@ const (
 	// out, so that all changes are played in time.
 	tolerated = 500 * time.Millisecond
 	// hopeless is when the rest of the steps is left out.
-	hopeless = 8 * time.Second
+	hopeless = 5 * time.Second
 )
 
 // leaveOut adds n to one of the counts of what is not played.

@@ -39,8 +39,6 @@ type Member interface {
 type Answer struct {
 	Payload []byte
 	Source  node.Source
-	// Stale marks an answer that says itself that it may be too old.
-	Stale bool
 }
 
 // FleetStats are counts of the fleet's parts.

@@ -188,9 +188,12 @@ func (r *Reporter) take() []wire.Read {
 		s := &r.shards[i]
 		s.mu.Lock()
 		reads := s.reads
-		if len(reads) > 0 {
-			s.reads = make(map[string]*read, len(reads))
+		if len(reads) == 0 {
+			// It stays the recorders', so it can't be looked at without the lock.
+			s.mu.Unlock()
+			continue
 		}
+		s.reads = make(map[string]*read, len(reads))
 		s.mu.Unlock()
 		for key, v := range reads {
 			all = append(all, wire.Read{Key: key, Count: v.count * uint64(r.config.Sample), Tags: v.tags})

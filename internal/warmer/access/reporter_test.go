@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -140,28 +141,45 @@ func TestWhatCannotBeSentIsLost(t *testing.T) {
 	})
 }
 
-func TestConcurrentReads(t *testing.T) {
-	run(t, access.Config{Sample: 1}, func(r *access.Reporter, b *inbox) {
-		var wg sync.WaitGroup
-		for g := range 8 {
-			wg.Go(func() {
-				for i := range 2000 {
-					r.Record(fmt.Sprint(i%100), []string{fmt.Sprint(g)})
-				}
-			})
-		}
-		wg.Wait()
-		nextWindow()
-		var sum uint64
+// TestReadsWhileSummariesGoOut runs in real time: the race detector learns of
+// every order that virtual time makes.
+func TestReadsWhileSummariesGoOut(t *testing.T) {
+	b := &inbox{}
+	r, err := access.New(b, access.Config{Node: "n1", Sample: 1, Window: time.Millisecond, Report: wire.MaxReads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := 0; r.Counters().Summaries < 50; i++ {
+				r.Record(fmt.Sprint(i%100), []string{fmt.Sprint(g)})
+			}
+		})
+	}
+	wg.Wait()
+	for sampled := r.Counters().Sampled; ; { // what came last goes out with the next window
+		var told uint64
+		b.mu.Lock()
 		for _, s := range b.all {
 			for _, read := range s.Reads {
-				sum += read.Count
+				told += read.Count
 			}
 		}
-		if sum != 16_000 {
-			t.Errorf("%d reads were told of 16000", sum)
+		b.mu.Unlock()
+		if told == sampled {
+			break
 		}
-	})
+		if told > sampled {
+			t.Fatalf("%d reads were told of %d", told, sampled)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-done
 }
 
 func TestAnUnpickedReadAllocatesNothing(t *testing.T) {
@@ -200,4 +218,32 @@ func BenchmarkTouch(b *testing.B) {
 			r.Touch(keys[i&1023])
 		}
 	})
+}
+
+// Windows end while shards are still empty and somebody begins to fill them.
+// (Real time: the race detector needs threads that really meet.)
+func TestReadsMeetTheEndOfAWindow(t *testing.T) {
+	b := &inbox{}
+	r, err := access.New(b, access.Config{Node: "n1", Sample: 1, Window: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running, readers sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	for reader := range 4 {
+		readers.Go(func() {
+			// So few reads that most shards are empty when a window ends.
+			end := time.Now().Add(300 * time.Millisecond)
+			for i := 0; time.Now().Before(end); i++ {
+				r.Touch(fmt.Sprintf("key:%d", i*4+reader))
+				for next := time.Now().Add(20 * time.Microsecond); time.Now().Before(next); {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	readers.Wait()
+	cancel()
+	running.Wait()
 }

@@ -72,6 +72,18 @@ func TestRanksOutliveYearsWithoutOverflow(t *testing.T) {
 	}
 }
 
+func TestBoundsSurviveARebase(t *testing.T) {
+	tab := table(t, 1, time.Second)
+	tab.Observe(start, "a", 1)
+	tab.Observe(start, "b", 1)          // takes a's place: between 1 and 2
+	now := start.Add(300 * time.Second) // weights are scaled down on the way
+	tab.Observe(now, "b", 8)
+	e, _ := tab.Rate(now, "b")
+	if want := 8 * math.Ln2; math.Abs(e.AtLeast-want) > 1e-9 || math.Abs(e.AtMost-want) > 1e-9 {
+		t.Errorf("%+v, want %v", e, want)
+	}
+}
+
 func TestTimeThatStepsBackCountsAsLatest(t *testing.T) {
 	tab := table(t, 4, time.Second)
 	tab.Observe(start, "a", 1)

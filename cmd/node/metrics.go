@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/raptorflow/tercet/internal/server/resp"
+	"github.com/raptorflow/tercet/internal/telemetry"
+	"github.com/raptorflow/tercet/internal/tiers/disk"
+	"github.com/raptorflow/tercet/internal/tiers/memory"
+	"github.com/raptorflow/tercet/internal/tiers/redis"
+	"github.com/raptorflow/tercet/pkg/client"
+)
+
+func collectors(member *client.Client, clients *resp.Server, shared bool) []prometheus.Collector {
+	all := []prometheus.Collector{
+		telemetry.Node(member.Node().Stats),
+		telemetry.Memory(func() memory.Stats { return member.TierStats().Memory }),
+		telemetry.Disk(func() disk.Stats { return member.TierStats().Disk }),
+	}
+	if shared {
+		all = append(all, telemetry.Shared(func() redis.Stats { return *member.TierStats().Shared }))
+	}
+	if clients != nil {
+		all = append(all, telemetry.RESP(func() telemetry.Clients {
+			return telemetry.Clients(clients.Stats())
+		}))
+	}
+	return all
+}
