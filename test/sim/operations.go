@@ -100,6 +100,7 @@ func (w *World) step(s step) {
 		for i := range 6 {
 			all.Go(func() {
 				time.Sleep(w.roll.between(0, 5*time.Millisecond))
+				s := s
 				s.choice += i
 				w.read(w.machines[(s.machine+i%2)%len(w.machines)], key, w.levelOf(s), nil)
 			})
