@@ -22,11 +22,11 @@ help: ## Show this list
 
 .PHONY: build
 build: ## Build bin/node, bin/invalidator, bin/warmer and bin/tercet
-	go build -trimpath -o bin/ $(addprefix ./cmd/,$(BINARIES))
+	go build -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: run
 run: ## Start a fleet on this machine, feed it, sum up (INPUT=path KEEP=1 ARGS=--json)
-	@go build -trimpath -o bin/tercet ./cmd/tercet
+	@go build -o bin/tercet ./cmd/tercet
 	@bin/tercet trial $(RUN_FLAGS)
 
 # The log ends with the test runner's own summary, a line for each package.

@@ -26,6 +26,10 @@ import (
 // log and close its tiers.
 const leaveWithin = 10 * time.Second
 
+// accessSample is of how many reads one is reported to the warmer: enough to
+// know the hot keys, too few to slow a read down.
+const accessSample = 64
+
 func run(cmd *cobra.Command, c *config.Config) error {
 	ctx, log := cmd.Context(), ops.Logger(c.Log)
 	build := telemetry.ReadBuild()
@@ -38,8 +42,8 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	log.Info("joined the domain", "domain", c.Domain, "members", len(member.Node().Members()))
-
+	// The servers start before the node has caught up, so that whoever probes
+	// it sees it alive and not ready, however long the replay takes.
 	servers, err := newServers(c, certificates, member, build, log)
 	if err == nil {
 		err = servers.run(ctx, member)
@@ -60,10 +64,10 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		return nil, err
 	}
 	settings := c.Settings()
-	return client.Open(ctx, client.Config{
+	return client.Start(ctx, client.Config{
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
-		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue),
+		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample,
 		Create: c.Create, Settings: &settings, Logger: log,
 	})
 }
@@ -147,6 +151,12 @@ func (s *servers) run(ctx context.Context, member *client.Client) error {
 		g.Go(func() error { return s.announce(ctx, "HTTP", s.http) })
 	}
 	g.Go(func() error {
+		select {
+		case <-member.Ready():
+			s.log.Info("joined the domain", "members", len(member.Node().Members()))
+		case <-ctx.Done():
+		case <-member.Done():
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
+	"github.com/raptorflow/tercet/internal/trial"
 )
 
 // The exit codes, as --help says them.
@@ -58,7 +59,7 @@ func exitCode(ctx context.Context, err error) int {
 		return codeInterrupted
 	case errors.Is(err, errUsage), errors.As(err, &typed), errors.Is(err, config.ErrValue),
 		errors.Is(err, events.ErrInvalid), errors.Is(err, events.ErrTooLarge), errors.Is(err, tiers.ErrTooLarge),
-		errors.Is(err, jslog.ErrExists):
+		errors.Is(err, jslog.ErrExists), errors.Is(err, trial.ErrOptions):
 		return codeUsage
 	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain):
 		return codeNotFound

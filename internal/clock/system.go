@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // System is the operating system's clock. Build it with [NewSystem].
@@ -58,7 +60,12 @@ func (s *System) Now() Reading {
 }
 
 // Waiter returns the time since the clock's start on the monotonic clock.
-func (s *System) Waiter() int64 { return int64(time.Since(s.start)) }
+func (s *System) Waiter() int64 {
+	if mutant.On(mutant.WaiterJumps) {
+		return s.Now().Holder
+	}
+	return int64(time.Since(s.start))
+}
 
 // Ticks returns tenths of a second that never go back, as of when somebody last
 // asked for the time: a load of a variable, for those who only want to tell
@@ -81,6 +88,9 @@ func (s *System) refresh() Reading {
 	t := ticks() // before the clocks: the reading counts as older than it is
 	now := s.look()
 	passed := max(now.mono-s.base.mono, now.boot-s.base.boot, now.wall-s.base.wall)
+	if mutant.On(mutant.HolderIsMonotonic) {
+		passed = now.mono - s.base.mono
+	}
 	r := Reading{
 		Holder: s.holder + passed,
 		Unix:   s.unix + (now.boot-s.boot0)/int64(time.Millisecond),

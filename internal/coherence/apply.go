@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Step is one record as the log delivered it.
@@ -71,7 +72,9 @@ func (w *World) Apply(s Step) *Effects {
 	switch {
 	case p == w.last.Position+1:
 	case w.last.Position == 0 && p > 0:
-		w.horizon = p - 1
+		if !mutant.On(mutant.GapWithoutHorizon) {
+			w.horizon = p - 1
+		}
 		w.newest = max(w.newest, w.horizon)
 		w.anchored = false
 	default:
@@ -85,6 +88,9 @@ func (w *World) Apply(s Step) *Effects {
 		if n := len(w.unanchored) - remembered; n > 0 {
 			w.unanchored = w.unanchored[n:]
 		}
+	}
+	if s.Err != nil && mutant.On(mutant.UndecodableSkipped) {
+		return e
 	}
 	if s.Err != nil {
 		w.raise(ByAll, "", at(p, Hard))
@@ -108,7 +114,9 @@ func (w *World) change(p events.Position, c events.Change) {
 		}
 		w.fence(p, &c.Scope, hardness)
 	case *events.Intent:
-		w.fence(p, &c.Scope, Hard)
+		if !mutant.On(mutant.IntentWithoutFence) {
+			w.fence(p, &c.Scope, Hard)
+		}
 		b, open := w.brackets[c.Bracket]
 		if !open {
 			b = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli()}
@@ -121,9 +129,11 @@ func (w *World) change(p events.Position, c events.Change) {
 		if !open {
 			// It may end a bracket whose intent was trimmed away: what was
 			// loaded while it was open, above the horizon, is not known.
-			b.Scope = events.Scope{All: true}
+			b.Scope = events.Scope{All: !mutant.On(mutant.UnknownEndIgnored)}
 		}
-		w.fence(p, &b.Scope, Hard)
+		if !open || !mutant.On(mutant.EndWithoutFence) {
+			w.fence(p, &b.Scope, Hard)
+		}
 		delete(w.brackets, c.Bracket)
 		e.Brackets = e.Brackets || open
 	case *events.Pulse:
@@ -134,7 +144,9 @@ func (w *World) change(p events.Position, c events.Change) {
 		e.Void = true
 	default:
 		// What this build knows no meaning of may kill anything (P19).
-		w.raise(ByAll, "", at(p, Hard))
+		if !mutant.On(mutant.UnknownChangeSkipped) {
+			w.raise(ByAll, "", at(p, Hard))
+		}
 	}
 }
 
@@ -177,7 +189,9 @@ func (w *World) raise(kind Kind, name string, f Fence) {
 		now = w.all.Join(f)
 		w.all = now
 	}
-	w.newest = max(w.newest, f.Newest())
+	if !mutant.On(mutant.FloorNotRaised) {
+		w.newest = max(w.newest, f.Newest())
+	}
 	w.effects.Broad = append(w.effects.Broad, BroadFence{Kind: kind, Name: name, Fence: now})
 	if kind == ByGlob && len(w.globs) > maxGlobs {
 		for g, one := range w.globs {
@@ -197,7 +211,7 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		// Applied still holds.
 		w.epoch = c.Epoch
 	}
-	if c.Epoch == w.epoch && c.Epoch != 0 {
+	if c.Epoch == w.epoch && c.Epoch != 0 && !mutant.On(mutant.DivergenceIgnored) {
 		w.compare(c)
 	}
 	if c.Epoch == w.epoch && c.Settled {
@@ -208,7 +222,7 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		return
 	}
 	first := p
-	if m, known := w.members[c.Incarnation]; known {
+	if m, known := w.members[c.Incarnation]; known && !mutant.On(mutant.FirstIsLast) {
 		first = m.First
 	}
 	w.members[c.Incarnation] = Member{
@@ -268,6 +282,9 @@ const formerEpochs = 16
 // there the same, copies of the lost history, born at positions that this one
 // has not reached, would live again (G6).
 func epochAt(id events.Epoch, m events.Mark) events.Epoch {
+	if mutant.On(mutant.EpochIgnoresPlace) {
+		return id | 1
+	}
 	var b [24]byte
 	binary.BigEndian.PutUint64(b[0:], uint64(id))
 	binary.BigEndian.PutUint64(b[8:], uint64(m.Position))
@@ -284,7 +301,7 @@ func (w *World) open(p events.Position, id events.Epoch) {
 		w.leave(w.epoch)
 	}
 	w.epoch = id
-	w.settled = false
+	w.settled = w.settled && mutant.On(mutant.EpochStaysSettled)
 	w.diverged = nil // whatever it was, this is the answer to it
 	// The digest begins anew, so that whoever starts in a trimmed log has a
 	// base: h(p) = H(0, id(p)) where p opens an epoch.
@@ -295,7 +312,9 @@ func (w *World) open(p events.Position, id events.Epoch) {
 	clear(w.tags)
 	clear(w.prefixes)
 	clear(w.globs)
-	clear(w.members)
+	if !mutant.On(mutant.EpochKeepsMembers) {
+		clear(w.members)
+	}
 	e := &w.effects
 	e.Broad = e.Broad[:0]
 	e.Fences = e.Fences[:0]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Fence holds two positions: copies born before Hard are dead; copies born
@@ -23,6 +24,9 @@ func (f Fence) Newest() events.Position { return max(f.Hard, f.Soft) }
 
 // at returns the fence that a change of the given hardness raises at p.
 func at(p events.Position, hardness Hardness) Fence {
+	if hardness == Soft && mutant.On(mutant.SoftBroadIgnored) {
+		return Fence{}
+	}
 	if hardness == Soft {
 		return Fence{Soft: p}
 	}

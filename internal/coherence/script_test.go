@@ -16,7 +16,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events"
 )
 
-// TestScripts runs the scripts under testdata. Each is named after what it
+// TestScripts runs the scripts under testdata/scripts. Each is named after what it
 // proves and tells a history in a few commands; -rewrite writes down what the
 // machine says today, to be read in the diff.
 //
@@ -45,7 +45,7 @@ import (
 // restart encodes the world, restores it with the fences that a disk would
 // have kept, and proves that nothing changed.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		s := &script{t: t, nodes: map[string]*keeper{}}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if len(d.CmdArgs) == 0 {

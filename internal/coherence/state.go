@@ -8,6 +8,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // stateVersion is the first byte of an encoded state.
@@ -116,7 +117,9 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 		x.Deadline = r.int()
 		x.Logged = r.int()
 		x.Scope = events.Scope{Keys: r.strings(), Tags: r.strings(), Prefixes: r.strings(), Globs: r.strings(), All: r.bool()}
-		w.brackets[x.ID] = x
+		if !mutant.On(mutant.BracketsForgotten) {
+			w.brackets[x.ID] = x
+		}
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrState, r.err)
@@ -127,6 +130,9 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	w.newest = w.horizon
 	w.recent.push(w.last.Position, w.digest)
 	for f := range broad {
+		if mutant.On(mutant.BroadFencesForgotten) {
+			break
+		}
 		switch f.Kind {
 		case ByTag:
 			w.tags[f.Name] = f.Fence

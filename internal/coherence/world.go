@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // World is what a node has learnt from one partition's log. Build one with
@@ -149,6 +150,15 @@ func (w *World) WasEpoch(e events.Epoch) bool {
 // Members yields every incarnation that announced itself and has not left.
 func (w *World) Members() iter.Seq[Member] { return maps.Values(w.members) }
 
+// Proves reports whether m's last pulse proves that m has applied everything up
+// to p of the history that this World knows. A number alone proves nothing: a
+// member may have applied other records there (H2), and one that has not heard
+// of the present epoch counts in another (H4).
+func (w *World) Proves(m Member, p events.Position) bool {
+	own, known := w.DigestAt(m.Applied)
+	return m.Applied >= p && (known && own == m.Digest || mutant.On(mutant.PulseAckUnproven))
+}
+
 // Brackets yields the open brackets.
 func (w *World) Brackets() iter.Seq[Bracket] { return maps.Values(w.brackets) }
 
@@ -169,13 +179,19 @@ func (w *World) Judge(c Copy, key Fence) Life {
 
 // Explain is [World.Judge] with the reason.
 func (w *World) Explain(c Copy, key Fence) (Life, Reason) {
-	if c.Epoch != w.epoch || c.Epoch == 0 {
+	if (c.Epoch != w.epoch || c.Epoch == 0) && !mutant.On(mutant.EpochIgnored) {
 		return Dead, Reason{Cause: OtherEpoch}
 	}
-	if c.Birth < w.horizon {
+	if c.Birth < w.horizon && !mutant.On(mutant.HorizonIgnored) {
 		return Dead, Reason{Cause: BelowHorizon, Position: w.horizon}
 	}
 	v := verdict{birth: c.Birth}
+	if mutant.On(mutant.BirthOneTooHigh) {
+		v.birth++
+	}
+	if mutant.On(mutant.BirthOneTooLow) {
+		v.birth--
+	}
 	v.hit(key, ByKey, c.Key)
 	if c.Birth < w.newest {
 		w.judgeBroad(&v, c)
@@ -183,7 +199,7 @@ func (w *World) Explain(c Copy, key Fence) (Life, Reason) {
 	switch {
 	case v.hard.Cause != NoCause:
 		return Dead, v.hard
-	case v.soft.Cause != NoCause:
+	case v.soft.Cause != NoCause && !mutant.On(mutant.StaleIsAlive):
 		return Stale, v.soft
 	}
 	return Alive, Reason{}
@@ -247,7 +263,7 @@ func (w *World) Bypass(key string, tags iter.Seq[string]) bool {
 		if b.Scope.Covers(key) {
 			return true
 		}
-		if tags == nil {
+		if tags == nil || mutant.On(mutant.BypassIgnoresTags) {
 			continue
 		}
 		for t := range tags {
@@ -270,7 +286,9 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 	if p <= w.horizon {
 		return nil
 	}
-	w.horizon = p
+	if !mutant.On(mutant.PruneWithoutHorizon) {
+		w.horizon = p
+	}
 	w.newest = max(w.newest, p)
 	forget := func(m map[string]Fence, kind Kind) {
 		for name, f := range m {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Facts are what a node knows of itself and of one partition when it decides
@@ -55,7 +56,7 @@ func (v Verdict) String() string {
 func Decide(l Level, partition int, f Facts) Verdict {
 	// A node without a valid lease may hold copies that an Everywhere write
 	// has overwritten, whatever the reader asks for (G5).
-	fresh := f.Age < f.Lease
+	fresh := f.Age < f.Lease || mutant.On(mutant.NoLease)
 	switch l.kind {
 	case KindEventual:
 		switch {
@@ -67,11 +68,11 @@ func Decide(l Level, partition int, f Facts) Verdict {
 		return Pulse
 	case KindSession:
 		p := l.token.At(partition)
-		if p != (Point{}) && !f.Left && (p.Epoch != f.Epoch || f.Applied < p.Position) {
+		if p != (Point{}) && !f.Left && (p.Epoch != f.Epoch && !mutant.On(mutant.TokenEpochIgnored) || f.Applied < p.Position) && !mutant.On(mutant.TokenIgnored) {
 			return WaitApplied
 		}
 	case KindStrong:
-		if f.Asked == 0 || f.Pulsed < f.Asked {
+		if (f.Asked == 0 || f.Pulsed < f.Asked) && !(f.Age <= 0 && mutant.On(mutant.StrongByClock)) {
 			return Pulse
 		}
 	case KindBounded:

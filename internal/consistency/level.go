@@ -2,9 +2,12 @@ package consistency
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Kind is the kind of a read level.
@@ -51,7 +54,7 @@ func (l Level) Kind() Kind { return l.kind }
 
 // Bound returns the staleness allowed under lease.
 func (l Level) Bound(lease time.Duration) time.Duration {
-	if l.kind == KindBounded && l.bound > 0 && l.bound < lease {
+	if l.kind == KindBounded && l.bound > 0 && l.bound < lease && !mutant.On(mutant.BoundIgnored) {
 		return l.bound
 	}
 	return lease
@@ -69,7 +72,7 @@ func (l Level) String() string {
 		if l.bound == 0 {
 			return "bounded"
 		}
-		return fmt.Sprintf("bounded %d", l.bound.Milliseconds())
+		return "bounded " + strconv.FormatFloat(float64(l.bound)/float64(time.Millisecond), 'f', -1, 64)
 	case KindSession:
 		return "session " + l.token.String()
 	case KindStrong:
@@ -77,6 +80,9 @@ func (l Level) String() string {
 	}
 	return fmt.Sprintf("level %d", l.kind)
 }
+
+// maxBound is the longest bound in milliseconds that ParseLevel takes: a day.
+const maxBound = float64(24 * time.Hour / time.Millisecond)
 
 // ParseLevel reads a level from its words: "eventual", "bounded", "bounded
 // <milliseconds>", "session <token>", "strong". Case does not matter, but in
@@ -97,11 +103,12 @@ func ParseLevel(words ...string) (Level, error) {
 	case name == "bounded" && len(arg) == 0:
 		return Bounded(0), nil
 	case name == "bounded" && len(arg) == 1:
-		ms, err := strconv.ParseInt(arg[0], 10, 64)
-		if err != nil || ms <= 0 || ms > int64(24*time.Hour/time.Millisecond) {
-			return Level{}, fmt.Errorf("level bounded %q: want milliseconds, 1 to 86400000", arg[0])
+		ms, err := strconv.ParseFloat(arg[0], 64)
+		d := time.Duration(math.Round(ms * float64(time.Millisecond)))
+		if err != nil || !(ms > 0 && ms <= maxBound) || d == 0 {
+			return Level{}, fmt.Errorf("level bounded %q: want milliseconds, more than 0 and at most %d", arg[0], int64(maxBound))
 		}
-		return Bounded(time.Duration(ms) * time.Millisecond), nil
+		return Bounded(d), nil
 	case name == "session" && len(arg) == 1:
 		t, err := ParseToken(arg[0])
 		if err != nil {

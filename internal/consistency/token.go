@@ -8,6 +8,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Point is a place in one partition's log.
@@ -49,7 +50,7 @@ func (t Token) With(partition int, p Point) Token {
 	if p == (Point{}) {
 		return t
 	}
-	if old := t.At(partition); old.Epoch == p.Epoch && old.Position >= p.Position {
+	if old := t.At(partition); old.Epoch == p.Epoch && (old.Position >= p.Position || mutant.On(mutant.TokenStandsStill)) {
 		return t
 	}
 	points := make([]Point, max(len(t.points), partition+1))

@@ -1,6 +1,10 @@
 package events
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/raptorflow/tercet/internal/mutant"
+)
 
 // remembered is how many identities a follower keeps to compare a record with
 // that is delivered again.
@@ -41,12 +45,17 @@ func (c *Continuity) Last() Mark { return c.last }
 // Start returns the position that deliveries begin at after an attach: the
 // last delivered record itself, so that its identity can be compared. Zero
 // means the first that is retained.
-func (c *Continuity) Start() Position { return c.last.Position }
+func (c *Continuity) Start() Position {
+	if mutant.On(mutant.AttachBehindLast) {
+		return c.last.Position + 1
+	}
+	return c.last.Position
+}
 
 // Attach begins anew on a log that holds the positions from first to last. An
 // empty log has first = last+1.
 func (c *Continuity) Attach(first, last Position) error {
-	c.anchored = false
+	c.anchored = mutant.On(mutant.AttachBehindLast)
 	c.attaches++
 	switch at := c.last.Position; {
 	case at == 0:
@@ -54,7 +63,7 @@ func (c *Continuity) Attach(first, last Position) error {
 		// between this and the first delivery is attached to again.
 		c.begin = max(first, 1)
 		return nil
-	case last < at:
+	case last < at && !mutant.On(mutant.ShorterLogIgnored):
 		return &HistoryError{At: at, Evidence: fmt.Sprintf("applied here, but the log ends at %d", last)}
 	case first > at:
 		return &GapError{After: at, First: first}
@@ -72,7 +81,7 @@ func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
 		return false, &GapError{After: c.begin - 1, First: m.Position}
 	}
 	switch {
-	case m.Position == at+1 && c.anchored, at == 0:
+	case m.Position == at+1 && c.anchored, at == 0, m.Position > at && mutant.On(mutant.GapIgnored):
 		c.last, c.anchored, c.attaches = m, true, 0
 		c.remember(m)
 		return true, nil
@@ -83,7 +92,7 @@ func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
 	if known.Position != m.Position {
 		return false, &HistoryError{At: m.Position, Evidence: fmt.Sprintf("delivered behind position %d", at)}
 	}
-	if known.ID != m.ID || known.Time != m.Time {
+	if (known.ID != m.ID || known.Time != m.Time) && !mutant.On(mutant.IdentityIgnored) {
 		return false, &HistoryError{At: m.Position, Evidence: fmt.Sprintf(
 			"was record %s of %d, is record %s of %d", known.ID, known.Time, m.ID, m.Time)}
 	}

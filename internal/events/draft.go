@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // recordHead is the most that stands in front of a record's changes: version
@@ -61,7 +63,7 @@ func (d *Draft) Join(o *Draft, most int) bool {
 		return false
 	}
 	for _, c := range o.changes {
-		if Conflicts(d.put, c) {
+		if Conflicts(d.put, c) && !mutant.On(mutant.ConflictsJoined) {
 			return false
 		}
 	}

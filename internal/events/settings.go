@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Slots is the number of hash slots that a domain's keys fall into. A key lies
@@ -83,6 +85,12 @@ func (s Settings) PulseInterval() time.Duration { return s.Lease / 5 }
 // counted from its last pulse: Lease × (1+r)/(1-r), rounded up. Lease × (1+r)
 // would not do: the holder's clock may be slow while the waiter's is fast.
 func (s Settings) LeaseWait() time.Duration {
+	if mutant.On(mutant.LeaseWaitWithoutDrift) {
+		return s.Lease
+	}
+	if mutant.On(mutant.LeaseWaitOneSided) {
+		return s.Lease + s.Lease*time.Duration(s.DriftPPM)/1_000_000
+	}
 	const million = 1_000_000
 	r := int64(s.DriftPPM)
 	l := int64(s.Lease)

@@ -11,6 +11,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
 	"github.com/raptorflow/tercet/internal/invalidator/rules"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // poison is why a message becomes a dead letter: no retry would mend it. Its
@@ -56,7 +57,7 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	}
 	// Fences first: an error about one rule must not hold back what the
 	// others say, and a dead letter without its fence is a lost invalidation.
-	if err := i.fence(m, p); err != nil {
+	if err := i.fence(m, p); err != nil && !mutant.On(mutant.EventAckedUnfenced) {
 		if !errors.Is(err, events.ErrInvalid) && !errors.Is(err, events.ErrTooLarge) {
 			return err
 		}

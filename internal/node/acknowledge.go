@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Question asks the members of a domain to confirm that they have applied the
@@ -60,7 +61,7 @@ func (n *Node) asked(q Question) {
 		defer func() { <-n.questions }()
 		ctx, cancel := context.WithTimeout(n.life, n.cfg.Settings.Lease)
 		defer cancel()
-		if p.until(ctx, func() bool { return p.applied.Load() >= uint64(q.At) }) != nil {
+		if p.until(ctx, func() bool { return p.applied.Load() >= uint64(q.At) || mutant.On(mutant.AckBeforeDisk) }) != nil {
 			return
 		}
 		p.mu.RLock()
@@ -90,7 +91,9 @@ func (n *Node) confirmed(c Confirmation) {
 	own, known := p.world.DigestAt(c.At)
 	epoch := p.world.Epoch()
 	p.mu.RUnlock()
-	if c.Epoch != epoch || !known || own != c.Digest {
+	sameEpoch := c.Epoch == epoch || mutant.On(mutant.AckOfAnyEpoch)
+	sameHistory := known && own == c.Digest || mutant.On(mutant.AckByNumber)
+	if !sameEpoch || !sameHistory {
 		n.stats.acksRefused.Add(1)
 		return
 	}

@@ -33,6 +33,8 @@ type Loaded struct {
 	TTL     time.Duration
 	Version events.Version
 	Flags   tiers.Flags
+	// NoStore hands the value to who asked and keeps no copy.
+	NoStore bool
 }
 
 // Source is where a read was answered from.

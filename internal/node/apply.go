@@ -6,6 +6,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -29,6 +30,10 @@ func (p *partition) sink(batch []events.Delivery) error {
 				"partition", p.index, "position", d.Position, "error", err)
 		}
 		*steps = append(*steps, coherence.Step{Mark: d.Mark, Record: r, Err: err})
+	}
+	if mutant.On(mutant.AppliedBeforeApply) {
+		p.applied.Store(uint64(batch[len(batch)-1].Position))
+		p.waiters.wake()
 	}
 	pulsed := p.apply(*steps)
 	p.applied.Store(uint64(batch[len(batch)-1].Position))
@@ -61,6 +66,9 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse) {
 		p.act(s.Mark, e)
 		if s.Mark.ID.Publisher == p.n.incarnation {
 			p.own.note(s.Mark.ID.Counter, s.Mark.Position)
+			if mutant.On(mutant.AnyRecordIsPulse) {
+				p.fresh.Store(p.n.clock.Now().Holder)
+			}
 		}
 		for _, c := range e.Pulses {
 			if c.Incarnation == p.n.incarnation {
@@ -91,11 +99,16 @@ func (p *partition) act(m events.Mark, e *coherence.Effects) {
 	if e.Void {
 		p.dropAll()
 		p.guardSince.Store(uint64(m.Position))
-		p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
+		if !mutant.On(mutant.NoWaitAfterEpoch) {
+			p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
+		}
 		p.n.stats.epochs.Add(1)
 	}
 	for _, f := range e.Fences {
 		p.n.stats.keyFences.Add(1)
+		if f.Hardness == coherence.Soft && mutant.On(mutant.SoftKeyIgnored) {
+			continue
+		}
 		if f.Hardness == coherence.Soft {
 			p.n.memory.Soften(f.Key, m.Position)
 			if p.batch != nil {
@@ -107,7 +120,7 @@ func (p *partition) act(m events.Mark, e *coherence.Effects) {
 			continue
 		}
 		p.n.memory.Fence(f.Key, m.Position)
-		if p.batch != nil {
+		if p.batch != nil && !mutant.On(mutant.KeyFencesNotKept) {
 			p.batch.FenceKey(f.Key, m.Position)
 		}
 	}
@@ -130,11 +143,14 @@ func (p *partition) act(m events.Mark, e *coherence.Effects) {
 // put applies a Put: a fence of its key, and, if the entry rode inline and is
 // whole, a copy born here.
 func (p *partition) put(m events.Mark, c *events.Put) {
-	if c.Version.Known && p.loses(c) {
+	if c.Version.Known && !mutant.On(mutant.VersionIgnored) && p.loses(c) {
 		p.n.stats.outrun.Add(1)
 		return
 	}
 	e := p.inline(m, c)
+	if e == nil && mutant.On(mutant.FenceOnlyPutIgnored) {
+		return
+	}
 	old, held := p.n.memory.Lookup(c.Key, p.scratch)
 	if held {
 		p.scratch = old[:0]
@@ -187,7 +203,7 @@ func (p *partition) inline(m events.Mark, c *events.Put) tiers.Entry {
 		return nil
 	}
 	e, err := tiers.Parse(c.Entry)
-	if err == nil && e.Key() != c.Key {
+	if err == nil && e.Key() != c.Key && !mutant.On(mutant.ForeignEntryTaken) {
 		err = fmt.Errorf("%w: entry of key %q in a put of %q", tiers.ErrCorrupt, e.Key(), c.Key)
 	}
 	if err != nil {

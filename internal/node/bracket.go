@@ -10,6 +10,7 @@ import (
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // endTimeout bounds the publish of a bracket's end. What it does not reach the
@@ -43,8 +44,12 @@ func (n *Node) Bracketed(ctx context.Context, scope events.Scope, timeout time.D
 	deadline := time.UnixMilli(n.clock.Now().Unix).Add(timeout)
 	parts := SplitScope(events.Invalidate{Scope: scope}, len(n.parts))
 	opened := make([]bool, len(parts))
+	concern := Everywhere
+	if mutant.On(mutant.BracketWithoutEverywhere) {
+		concern = Logged
+	}
 	_, err := n.each(parts, func(p *partition, c *events.Invalidate) (consistency.Point, error) {
-		at, err := p.write(ctx, "open bracket", "", Everywhere, &events.Intent{Bracket: id, Scope: c.Scope, Deadline: deadline})
+		at, err := p.write(ctx, "open bracket", "", concern, &events.Intent{Bracket: id, Scope: c.Scope, Deadline: deadline})
 		// One that may have landed has to be ended too.
 		opened[p.index] = err == nil || at.Position != 0 || errors.Is(err, events.ErrIndeterminate)
 		return at, err
@@ -151,7 +156,7 @@ func (n *Node) Brackets() []OpenBracket {
 // keepBracketsLogged publishes again the intents of open brackets whose record
 // has come half way to the end of retention (H10).
 func (p *partition) keepBracketsLogged(ctx context.Context) {
-	if p.bypassing.Load() == 0 {
+	if p.bypassing.Load() == 0 || mutant.On(mutant.BracketsNotRepublished) {
 		return
 	}
 	var again []*events.Intent

@@ -10,6 +10,7 @@ import (
 	"github.com/raptorflow/tercet/internal/clock"
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers"
 )
 
 // Config says who a node is and how it behaves. The zero value of every field
@@ -43,9 +44,9 @@ type Config struct {
 	// the apply goroutine of its partition, which it must not hold up. The
 	// changes are nil for a record that could not be decoded.
 	OnApply func(partition int, mark events.Mark, changes []events.Change)
-	// OnRead, if set, is told every key that was read, hit or miss. It is
-	// called on the hot path.
-	OnRead func(key string)
+	// OnRead, if set, is told every read, with the copy that answered it or
+	// nil. It is called on the hot path and does not keep e.
+	OnRead func(key string, e tiers.Entry)
 }
 
 // Deps are what a node stands on. Logs and Committers hold one element for

@@ -9,6 +9,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -57,7 +58,7 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 			return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
 		}
 	}
-	if p.bypassing.Load() > 0 && p.bypassed(key) {
+	if p.bypassing.Load() > 0 && p.bypassed(key) && !mutant.On(mutant.BypassJoined) && !mutant.On(mutant.BypassKept) {
 		return n.bypass(ctx, p, key, o)
 	}
 	for range joinTries {
@@ -102,7 +103,9 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	p.mu.RUnlock()
 	// The world may be ahead of what was published as applied, while L1 and
 	// the disk still lack its fences; a birth must not be.
-	birth = min(birth, events.Position(p.applied.Load()))
+	if !mutant.On(mutant.BirthAheadOfApplied) {
+		birth = min(birth, events.Position(p.applied.Load()))
+	}
 	if f := p.flights.of[key]; f != nil && f.epoch == epoch && p.mayJoin(f, key, fence, o) {
 		return f, false
 	}
@@ -114,19 +117,19 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 // mayJoin reports whether a load that is running may answer a reader who asks
 // now (P26, H8). Its tags are not known yet; joinable looks at them.
 func (p *partition) mayJoin(f *flight, key string, fence coherence.Fence, o ReadOptions) bool {
-	if f.birth < fence.Newest() {
+	if f.birth < fence.Newest() && !mutant.On(mutant.JoinOldLoad) {
 		return false
 	}
-	if t := o.Level.Token().At(p.index); t.Epoch == f.epoch && f.birth < t.Position {
+	if t := o.Level.Token().At(p.index); t.Epoch == f.epoch && f.birth < t.Position && !mutant.On(mutant.JoinIgnoresToken) {
 		return false
 	}
-	if time.Duration(p.n.clock.Now().Holder-p.fresh.Load()) >= p.n.lease {
+	if time.Duration(p.n.clock.Now().Holder-p.fresh.Load()) >= p.n.lease && !mutant.On(mutant.JoinUnderLapsedLease) {
 		return false // joining is serving
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	c := coherence.Copy{Key: key, Epoch: f.epoch, Birth: f.birth}
-	return p.world.Judge(c, fence) == coherence.Alive
+	return p.world.Judge(c, fence) == coherence.Alive || mutant.On(mutant.JoinOldLoad)
 }
 
 // joinable reports whether a finished load may answer a reader who joined it:
@@ -137,7 +140,22 @@ func (p *partition) joinable(f *flight) bool {
 	if f.private {
 		return false
 	}
-	return f.err != nil || p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
+		return true
+	}
+	return !p.bracketed(f.entry) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+}
+
+// bracketed reports whether an open bracket covers e, if only by a tag: its
+// writer may have committed between the load and a reader who joined (H7).
+func (p *partition) bracketed(e tiers.Entry) bool {
+	if p.bypassing.Load() == 0 {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := copyOf(e)
+	return p.world.Bypass(c.Key, c.Tags)
 }
 
 // fly runs the load in a goroutine of its own: it goes on for those who joined
@@ -210,6 +228,9 @@ func nestedLoad(ctx context.Context) bool { return ctx.Value(nestedLoadKey{}) !=
 // where that is allowed, and reports whether it was.
 func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loaded) (bool, error) {
 	birth, tags, foreign := scope.close(l.Tags)
+	if mutant.On(mutant.BirthAfterLoad) {
+		birth = events.Position(p.applied.Load())
+	}
 	h := n.header(key, l.TTL, tags, l.Codec, l.Version, l.Flags)
 	h.Epoch, h.Birth = f.epoch, birth
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(l.Payload))), &h, l.Payload)
@@ -218,7 +239,7 @@ func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loa
 		return false, err
 	}
 	f.entry = e
-	if f.private = foreign || f.epoch == 0; f.private {
+	if f.private = foreign || l.NoStore || f.epoch == 0; f.private {
 		return false, nil
 	}
 	return n.fill(p, e), nil
@@ -246,7 +267,8 @@ func (p *partition) mayKeep(e tiers.Entry) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	c := copyOf(e)
-	return p.world.Judge(c, coherence.Fence{}) == coherence.Alive && !p.world.Bypass(c.Key, c.Tags)
+	alive := p.world.Judge(c, coherence.Fence{}) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
+	return alive && (!p.world.Bypass(c.Key, c.Tags) || mutant.On(mutant.BypassKept))
 }
 
 func (p *partition) fillDisk(e tiers.Entry) {
@@ -272,7 +294,8 @@ func (p *partition) mayLie(e tiers.Entry, f tiers.Fence) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	c := copyOf(e)
-	return p.world.Judge(c, fenceOf(f.Hard, f.Soft)) == coherence.Alive && !p.world.Bypass(c.Key, c.Tags)
+	alive := p.world.Judge(c, fenceOf(f.Hard, f.Soft)) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
+	return alive && (!p.world.Bypass(c.Key, c.Tags) || mutant.On(mutant.BypassKept))
 }
 
 // landed hands the load's result to a reader.
@@ -401,7 +424,7 @@ func (k *keeper) share(ctx context.Context, p *partition, e tiers.Entry) {
 	}
 	// A copy that outlives the record it was born behind, in a log that lost
 	// its tail, would pass for one of the new history (H5).
-	if err := p.testify(ctx, e.Birth()); err != nil {
+	if err := p.testify(ctx, e.Birth()); err != nil && !mutant.On(mutant.CopiesOutrunWitness) {
 		n.stats.notKept.Add(1)
 		return
 	}

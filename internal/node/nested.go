@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -44,7 +45,12 @@ func (s *loadScope) saw(p *partition, e tiers.Entry) {
 		s.foreign = true
 		return
 	}
-	s.birth = min(s.birth, e.Birth())
+	if !mutant.On(mutant.NestedKeepsBirth) {
+		s.birth = min(s.birth, e.Birth())
+	}
+	if mutant.On(mutant.NestedDropsTags) {
+		return
+	}
 	for t := range e.Tags() {
 		if !slices.Contains(s.tags, t) {
 			s.tags = append(s.tags, string([]byte(t)))

@@ -15,6 +15,7 @@ import (
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Node serves one domain in this process. Build it with [New], then [Node.Run]
@@ -80,6 +81,9 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		peers:       deps.Peers,
 		questions:   make(chan struct{}, maxQuestions),
 	}
+	if mutant.On(mutant.NoWitness) {
+		n.witness = nil
+	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
 	n.steps.New = func() any { return new([]coherence.Step) }
@@ -143,6 +147,9 @@ func (p *partition) restore() error {
 // begin notes when this node began to listen: who was heard only before counts
 // as heard now.
 func (p *partition) begin() {
+	if mutant.On(mutant.SkipJoinGate) {
+		p.fresh.Store(p.n.clock.Now().Holder)
+	}
 	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))
 }
 
@@ -196,12 +203,14 @@ const leaveTimeout = time.Second
 // leave ends serving for good, then says so: a writer that hears it need not
 // wait for this node's lease.
 func (n *Node) leave() {
-	n.leaving.Store(true)
+	n.leaving.Store(!mutant.On(mutant.ServeAfterLeave))
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, p := range n.parts {
-		p.fresh.Store(never)
+		if !mutant.On(mutant.ServeAfterLeave) {
+			p.fresh.Store(never)
+		}
 		p.waiters.wake()
 		all.Go(func() {
 			c := p.pulseNow(0)

@@ -9,6 +9,7 @@ import (
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -74,7 +75,7 @@ func (p *partition) point() consistency.Point {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	seen := consistency.Point{Epoch: p.world.Epoch(), Position: events.Position(p.applied.Load())}
-	if a := p.ahead.Load(); a != nil && a.Epoch == seen.Epoch {
+	if a := p.ahead.Load(); a != nil && a.Epoch == seen.Epoch && !mutant.On(mutant.TokenOmitsBirth) {
 		seen.Position = max(seen.Position, a.Position)
 	}
 	return seen

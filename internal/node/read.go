@@ -11,6 +11,7 @@ import (
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -22,9 +23,6 @@ import (
 // given, ctx's error, and what the loader returned.
 func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (Result, error) {
 	p := n.of(key)
-	if n.cfg.OnRead != nil {
-		n.cfg.OnRead(key)
-	}
 	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
@@ -32,15 +30,26 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		fresh := p.fresh.Load()
 		if e, ok := n.memory.Lookup(key, dst); ok {
 			now := n.clock.Now()
-			if uint64(e.Birth()) >= p.floor.Load() && uint64(e.Epoch()) == p.epoch.Load() &&
-				now.Holder-fresh < int64(o.Level.Bound(n.lease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
+			if mutant.On(mutant.OtherLeaseChecked) {
+				fresh = p.fresh.Load()
+			}
+			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
+				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
+				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
 				p.served(ctx, e)
+				if n.cfg.OnRead != nil {
+					n.cfg.OnRead(key, e)
+				}
 				return Result{Entry: e, Source: FromMemory}, nil
 			}
 			n.stats.memoryRejected.Add(1)
 		}
 	}
-	return n.get(ctx, p, key, dst, o)
+	r, err := n.get(ctx, p, key, dst, o)
+	if n.cfg.OnRead != nil {
+		n.cfg.OnRead(key, r.Entry)
+	}
+	return r, err
 }
 
 // served notes what follows from handing out a copy: the session has seen its
@@ -70,7 +79,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
 			r, ok, fence := n.lookup(ctx, p, key, dst)
-			if v == consistency.Serve && !p.still(fresh, o.Level) {
+			if v == consistency.Serve && !p.still(fresh, o.Level) && !mutant.On(mutant.LeaseNotCheckedAgain) {
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
@@ -80,7 +89,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
 			}
-			r.Stale = v == consistency.ServeStale
+			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
 			return r, nil
 		case consistency.Pulse:
 			if f.Asked == 0 || f.Pulsed >= f.Asked {
@@ -139,6 +148,11 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 		return Result{}, &Error{Op: "get", Key: key, Err: err}
 	}
 	n.stats.waitsTimedOut.Add(1)
+	if mutant.On(mutant.LateReadsServeCache) {
+		if r, ok, _ := n.lookup(ctx, p, key, nil); ok {
+			return r, nil
+		}
+	}
 	if o.Load != nil {
 		return n.bypass(ctx, p, key, o)
 	}
@@ -159,6 +173,9 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 	fence, e := p.lookupDisk(key, dst)
 	if e != nil {
 		if p.servable(e, now, fence) {
+			if mutant.On(mutant.PromotionRaisesBirth) {
+				e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
+			}
 			n.promote(e)
 			n.stats.diskHits.Add(1)
 			return Result{Entry: e, Source: FromDisk}, true, fence
@@ -169,7 +186,10 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		e, err := n.shared.Get(ctx, key, dst)
 		switch {
 		case err == nil:
-			if p.servable(e, now, fence) {
+			if p.servable(e, now, fence) || mutant.On(mutant.SharedTrusted) {
+				if mutant.On(mutant.PromotionRaisesBirth) {
+					e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
+				}
 				_ = n.memory.Put(e)
 				n.keeper.keep(p, e)
 				n.stats.sharedHits.Add(1)
@@ -205,7 +225,8 @@ func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.F
 }
 
 func (p *partition) judge(e tiers.Entry, fence coherence.Fence) coherence.Life {
-	if uint64(e.Epoch()) == p.epoch.Load() && uint64(e.Birth()) >= p.floor.Load() && e.Birth() >= fence.Newest() {
+	if uint64(e.Epoch()) == p.epoch.Load() && (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
+		e.Birth() >= fence.Newest() {
 		return coherence.Alive
 	}
 	p.mu.RLock()
@@ -244,6 +265,9 @@ func (p *partition) lookupDisk(key string, dst []byte) (coherence.Fence, tiers.E
 // say, but at least the position before which they know nothing.
 func (p *partition) guardFence(key string) coherence.Fence {
 	at := max(p.n.memory.Guard(key), events.Position(p.guardSince.Load()))
+	if mutant.On(mutant.GuardSinceIgnored) {
+		at = p.n.memory.Guard(key)
+	}
 	return coherence.Fence{Hard: at, Soft: at}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // The witness outlives a tail of the log that was lost with everyone who had
@@ -136,7 +137,7 @@ func (p *partition) agree(ctx context.Context, kept Testimony) error {
 		return p.contradicted(kept, "the witness knows epoch %s, which this log does not", kept.Epoch)
 	case !known:
 		return fmt.Errorf("%w: it is too far behind to compare", errUnwitnessed)
-	case own != kept.Digest:
+	case own != kept.Digest && !mutant.On(mutant.WitnessDigestIgnored):
 		return p.contradicted(kept, "the witness keeps digest %s there, this node computed %s", kept.Digest, own)
 	}
 	p.testified.note(kept)
@@ -186,7 +187,7 @@ func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r 
 	before := s.witness
 	if s.read && before != (Testimony{}) {
 		switch {
-		case before.Epoch == epoch && before.Position >= r:
+		case before.Epoch == epoch && before.Position >= r && !mutant.On(mutant.WitnessAtPulseIgnored):
 			// Somebody had applied a record at or behind this place before the
 			// log gave the place to our pulse.
 			return p.contradicted(before, "the witness was at %d before the log gave %d to a new record", before.Position, r)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -92,6 +94,9 @@ func SplitScope(inv events.Invalidate, n int) []*events.Invalidate {
 	}
 	if inv.Scope.Broad() {
 		for i := range out {
+			if i > 0 && mutant.On(mutant.BroadInOnePartition) {
+				break
+			}
 			c := inv
 			c.Scope.Keys = nil
 			out[i] = &c
@@ -124,18 +129,18 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 		return consistency.Point{}, fail(0, err, hintFor(err))
 	}
 	p.n.stats.writes.Add(1)
-	if err := p.until(ctx, func() bool { return p.applied.Load() >= uint64(at) }); err != nil {
+	if err := p.until(ctx, func() bool { return p.applied.Load() >= uint64(at) || mutant.On(mutant.ReturnBeforeApplied) }); err != nil {
 		return consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at},
 			fail(at, err, "the write is durable in the log; only this node has not applied it in time")
 	}
 	// The record at the position that we were told must be ours: if the log
 	// lost its tail meanwhile, another one may stand there (H2).
-	if own := p.own.at(id.Counter); own != at {
+	if own := p.own.at(id.Counter); own != at && !mutant.On(mutant.OwnRecordNotChecked) && !mutant.On(mutant.ReturnBeforeApplied) {
 		return consistency.Point{}, fail(0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate,
 			Cause: events.ErrHistoryChanged}, "the log's history changed under the write; write again")
 	}
 	point := consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at}
-	if concern == Everywhere {
+	if concern == Everywhere && !mutant.On(mutant.EverywhereIsLogged) {
 		if err := p.everywhere(ctx, at); err != nil {
 			return point, fail(at, err, "the write is in the log; some members may still serve the old value")
 		}
@@ -145,7 +150,7 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	witnessing, cancel := context.WithTimeout(ctx, unwitnessedFor)
 	defer cancel()
 	switch err := p.testify(witnessing, at); {
-	case err == nil:
+	case err == nil, mutant.On(mutant.WriteUnwitnessed):
 	case errors.Is(err, events.ErrHistoryChanged):
 		return point, fail(at, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: err},
 			"the log's history changed under the write; write again")
@@ -176,7 +181,10 @@ func hintFor(err error) string {
 // the write landed it stands behind the write, which the node then has applied
 // too.
 func (p *partition) everywhere(ctx context.Context, at events.Position) error {
-	began := p.n.clock.Waiter()
+	// Only what was heard before the write counts: a member that applies a
+	// pulse of its own from behind it has applied the write too, and one whose
+	// pulses go on while it applies nothing must not hold the write up (P49).
+	heard := hearing{last: p.pulses.lastHeard(), began: p.n.clock.Waiter()}
 	epoch := p.worldEpoch()
 	if p.n.peers != nil {
 		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
@@ -186,7 +194,7 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	}
 	for {
 		moved := p.waiters.next()
-		wait, pending := p.unconfirmed(epoch, at, began)
+		wait, pending := p.unconfirmed(epoch, at, heard)
 		if len(pending) == 0 {
 			return nil
 		}
@@ -208,26 +216,46 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	}
 }
 
+// hearing is what an Everywhere write knew of the members when it began to
+// wait.
+type hearing struct {
+	last  map[events.Incarnation]int64 // in waiter time
+	began int64
+}
+
+// of returns when a member was heard. Who was heard only before this node
+// listened counts as heard when the write began to wait.
+func (h hearing) of(i events.Incarnation) int64 {
+	if at, ok := h.last[i]; ok {
+		return at
+	}
+	if mutant.On(mutant.UnheardIsGone) {
+		return math.MinInt64 / 2
+	}
+	return h.began
+}
+
 // unconfirmed returns the members that may still serve what was before at, and
 // how long until the next of them can't.
-func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began int64) (wait time.Duration, pending []events.NodeID) {
+func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, heard hearing) (wait time.Duration, pending []events.NodeID) {
 	now := p.n.clock.Waiter()
+	if mutant.On(mutant.WaiterJumps) {
+		now = p.n.clock.Now().Holder
+	}
 	lease := int64(p.n.cfg.Settings.LeaseWait())
 	wait = p.n.cfg.Settings.LeaseWait()
-	if left := p.strangersUntil.Load() - now; left > 0 && !p.settled() {
+	if left := p.strangersUntil.Load() - now; left > 0 && !p.settled() && !mutant.On(mutant.StrangersForgotten) {
 		wait = time.Duration(left)
 		pending = append(pending, "members from before the epoch")
 	}
-	for _, m := range p.members() {
-		// One whose first pulse stands behind the write serves nothing before
-		// it has applied it (the join gate).
-		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at || p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
+	for _, m := range p.behind(at) {
+		if p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
 			continue
 		}
-		// Who was heard only before we listened counts as heard when this
-		// write began waiting.
-		heard := p.pulses.lastHeard(m.Incarnation, began)
-		if left := heard + lease - now; left > 0 {
+		if mutant.On(mutant.MembersByLiveness) && now-heard.of(m.Incarnation) > 2*int64(p.n.cfg.Settings.PulseInterval()) {
+			continue
+		}
+		if left := heard.of(m.Incarnation) + lease - now; left > 0 {
 			wait = min(wait, time.Duration(left))
 			pending = append(pending, m.Node)
 		}
@@ -262,6 +290,9 @@ func (n *Node) Touch(ctx context.Context, key string, expiry time.Time) (bool, e
 		expiry = latest
 	}
 	h.Expiry = expiry
+	if mutant.On(mutant.TouchRenewsBirth) {
+		h.Birth = events.Position(n.of(key).applied.Load())
+	}
 	e, err := tiers.Append(nil, &h, r.Entry.Payload())
 	if err != nil {
 		return false, &Error{Op: "touch", Key: key, Err: err}

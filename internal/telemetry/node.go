@@ -47,6 +47,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("redis_errors", "Operations of the shared tier that failed.", func(s *stats) uint64 { return s.SharedErrors }),
 			counter("witness_errors", "Operations of the witness that failed.", func(s *stats) uint64 { return s.WitnessErrors }),
 			counter("witness_omissions", "Pulses and writes that went on without the witness.", func(s *stats) uint64 { return s.Unwitnessed }),
+			counter("fences_pruned", "Fences forgotten because no copy can be as old.", func(s *stats) uint64 { return s.Pruned }),
 			counter("acknowledgements_refused", "Acknowledgements of another history.", func(s *stats) uint64 { return s.AcksRefused }),
 			counter("disks_lost", "Times that the disk tier was given up.", func(s *stats) uint64 { return s.DisksLost }),
 			gauge("members", "Members of the domain, this node among them.", func(s *stats) uint64 { return uint64(max(s.Members, 0)) }),

@@ -2,10 +2,8 @@ package client
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
@@ -117,7 +115,7 @@ func adapt(load Loader) node.Loader {
 }
 
 func loadedOf(l Loaded, codec tiers.Codec) node.Loaded {
-	out := node.Loaded{Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec}
+	out := node.Loaded{Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec, NoStore: l.NoStore}
 	if l.NotFound {
 		out.Flags |= tiers.FlagNegative
 		out.Payload = nil
@@ -228,19 +226,6 @@ type BracketID = events.BracketID
 // Token returns what this client has seen, to be passed to another process
 // that should see no less.
 func (c *Client) Token() Token { return c.node.Token() }
-
-// Reload loads key anew through the origin, whether or not a copy lives. It
-// returns [ErrNotFound] if there is no origin.
-func (c *Client) Reload(ctx context.Context, key string) error {
-	if c.origin == nil {
-		return &node.Error{Op: "reload", Key: key, Err: ErrNotFound, Hint: "this node has no origin"}
-	}
-	_, err := c.node.Get(ctx, key, nil, node.ReadOptions{Load: c.origin, Level: consistency.Strong()})
-	if errors.Is(err, ErrNotFound) {
-		return nil // cached as such
-	}
-	return err
-}
 
 // Node returns the node that runs in this process, for the servers that
 // Tercet puts on top of it.

@@ -64,8 +64,13 @@ type Config struct {
 	// MaxValue is the largest value in bytes; default 16 MiB.
 	MaxValue int
 
-	// Origin, if set, is asked by Get for what no tier has, and by the warmer.
+	// Origin, if set, is asked by Get for what no tier has, and when the
+	// warmer wants a hot key loaded again. For keys that it does not know it
+	// returns [ErrNoOrigin].
 	Origin Loader
+	// AccessSample makes this process tell the warmer of one read in so many;
+	// 64 costs a read a nanosecond or two. 0: of none.
+	AccessSample int
 
 	// Create makes the domain, with Settings, if it does not exist. For trials
 	// and tests: in production a domain is made once, on purpose.
@@ -80,8 +85,6 @@ type Config struct {
 	// OnApply, if set, is told every applied record of the log, in order for
 	// each partition, from the goroutine that applies it: don't hold it up.
 	OnApply func(partition int, mark events.Mark, changes []events.Change)
-	// OnRead, if set, is told every key that is read, on the hot path.
-	OnRead func(key string)
 }
 
 // Settings are the constants of a domain, the same for all its members.
@@ -99,6 +102,8 @@ type Loaded struct {
 	Tags []string
 	// Version is the row's version in the origin, if it has one.
 	Version Version
+	// NoStore hands the value to who asked and keeps no copy.
+	NoStore bool
 	// NotFound says that the origin has no such value. That is cached too, for
 	// TTL: give it tags of what would change it.
 	NotFound bool

@@ -35,6 +35,7 @@ type Client struct {
 	l1      *memory.Cache
 	l2      *redis.Tier
 	l3      *disk.Store
+	warming warming
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
@@ -50,14 +51,34 @@ type Client struct {
 // Errors: [ErrNoDomain] (with the command that creates one), [ErrInvalid],
 // what the network says.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
+	c, err := Start(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-c.Ready():
+		return c, nil
+	case <-c.done:
+		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, errors.Join(c.fault, c.Close(ctx)))
+	case <-ctx.Done():
+		why := c.node.Serving()
+		_ = c.Close(context.WithoutCancel(ctx)) // the deadline is the news
+		return nil, fmt.Errorf("open domain %q: %w while joining: %w", cfg.Domain, ctx.Err(), why)
+	}
+}
+
+// Start is [Open] for those who want to watch the node join, which takes as
+// long as its replay: it returns as soon as the domain was found and the tiers
+// are open. Until [Client.Ready] reads answer [ErrNotServing], unless they
+// load.
+func Start(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := events.ValidateDomain(cfg.Domain); err != nil {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{})}
 	if err := c.build(ctx); err != nil {
-		c.release()
-		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, err)
+		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, errors.Join(err, c.release()))
 	}
 	running, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -65,18 +86,12 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		c.fault = c.node.Run(running)
 		close(c.done)
 	}()
-	select {
-	case <-c.node.Ready():
-		return c, nil
-	case <-c.done:
-		c.release()
-		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, c.fault)
-	case <-ctx.Done():
-		why := c.node.Serving()
-		_ = c.Close(context.WithoutCancel(ctx)) // the deadline is the news
-		return nil, fmt.Errorf("open domain %q: %w while joining: %w", cfg.Domain, ctx.Err(), why)
-	}
+	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
+	return c, nil
 }
+
+// Ready returns a channel that is closed once this process may serve.
+func (c *Client) Ready() <-chan struct{} { return c.node.Ready() }
 
 func (c *Client) build(ctx context.Context) error {
 	if err := c.connect(); err != nil {
@@ -121,13 +136,20 @@ func (c *Client) build(ctx context.Context) error {
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
+	onRead, err := c.buildReport()
+	if err != nil {
+		return err
+	}
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
-		OnApply: c.cfg.OnApply, OnRead: c.cfg.OnRead,
+		OnApply: c.cfg.OnApply, OnRead: onRead,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return c.buildWorker()
 }
 
 func (c *Client) connect() error {
@@ -193,6 +215,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 // for the node's loops; ctx bounds that. Closing twice does nothing more.
 func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
+		c.warming.halt() // it reads through the node
 		c.stop()
 		select {
 		case <-c.done:

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // Config shapes a Committer.
@@ -148,6 +149,9 @@ func (c *Committer) leave(ctx context.Context, k *call) (events.Position, events
 		i := slices.Index(c.queue, k)
 		c.queue = slices.Delete(c.queue, i, i+1)
 		return 0, events.ID{}, notLanded(ctx.Err())
+	}
+	if mutant.On(mutant.LeftIsNotLanded) {
+		return 0, k.flight.id, notLanded(ctx.Err())
 	}
 	// The last one to leave lets the log go on in the background, so that the
 	// next record can set out.

@@ -9,6 +9,7 @@ import (
 	"github.com/coocood/freecache"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -124,7 +125,7 @@ func (c *Cache) Put(e tiers.Entry) error {
 	g := c.guards.of(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e.Birth() < g.at || c.holdsNewer(key, e) {
+	if (e.Birth() < g.at || c.holdsNewer(key, e)) && !mutant.On(mutant.NoCheckAtInsert) {
 		c.outdated.Add(1)
 		return tiers.ErrOutdated
 	}
@@ -153,8 +154,13 @@ func (c *Cache) Fence(key string, p events.Position) {
 	g := c.guards.of(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if mutant.On(mutant.GuardOneTooLow) {
+		p--
+	}
 	g.at = max(g.at, p)
-	c.free.Del(view(key))
+	if !mutant.On(mutant.FenceLeavesCopy) {
+		c.free.Del(view(key))
+	}
 }
 
 // Soften applies a soft fence of key at p. In this tier it does what
@@ -209,7 +215,9 @@ func (c *Cache) holdsNewer(key string, e tiers.Entry) bool {
 func (c *Cache) store(key string, e tiers.Entry) error {
 	if err := c.free.Set(view(key), e, 0); err != nil {
 		// freecache keeps the older value when it refuses a newer one.
-		c.free.Del(view(key))
+		if !mutant.On(mutant.RefusedSetKeepsOld) {
+			c.free.Del(view(key))
+		}
 		c.tooLarge.Add(1)
 		return tiers.ErrTooLarge
 	}

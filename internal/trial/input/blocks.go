@@ -8,7 +8,7 @@ import (
 
 // extentBlocks is how many neighbouring blocks share a prefix, as the blocks
 // of a file or table do.
-const extentBlocks = 1024
+const extentBlocks = 64
 
 // blockKey names a block within its extent: block:<extent>:<number>.
 func blockKey(n uint64) string {

@@ -17,7 +17,10 @@ import (
 const (
 	shopProducts  = 3000
 	shopCustomers = 1000
-	yearDays      = 365
+	// fullYear is how many reads a year's changes are meant for; a year of
+	// fewer reads has fewer changes too.
+	fullYear = 100_000
+	yearDays = 365
 )
 
 // shopStart is the first midnight of the year that is played.
@@ -61,6 +64,7 @@ type shopGenerator struct {
 	customer zipf
 
 	reads    int     // wanted in the year
+	busy     float64 // share of a full year's changes, for few reads
 	weight   float64 // of all days together
 	readDebt float64 // reads owed, in parts of one
 	events   int
@@ -70,6 +74,7 @@ func newShopGenerator(o Options) *shopGenerator {
 	r := rand.New(rand.NewPCG(o.Seed, 0x5e0b))
 	g := &shopGenerator{
 		rand: r, keys: intern{}, reads: o.MaxReads,
+		busy:     min(1, float64(o.MaxReads)/fullYear),
 		category: make([]string, shopProducts),
 		members:  map[string][]int{},
 		ranks:    r.Perm(shopProducts),
@@ -167,9 +172,10 @@ func (g *shopGenerator) timeOfDay() time.Duration {
 	return time.Duration(h * float64(time.Hour))
 }
 
-// about returns mean on average, whole numbers near it each time.
+// about returns mean on average, in a year that is busy; whole numbers near it
+// each time.
 func (g *shopGenerator) about(mean float64) int {
-	return int(mean + g.rand.Float64())
+	return int(mean*g.busy + g.rand.Float64())
 }
 
 // drift exchanges a share of the popular products for others.

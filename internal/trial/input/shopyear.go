@@ -102,7 +102,7 @@ func (g *shopGenerator) toldPrice(at time.Duration) {
 // own, as a price service does.
 func (g *shopGenerator) sale(at time.Duration, category string) {
 	members := g.members[category]
-	for _, p := range members[:min(saleProducts, len(members))] {
+	for _, p := range members[:min(g.about(saleProducts), len(members))] {
 		g.price(at, p)
 	}
 }

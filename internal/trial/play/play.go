@@ -205,7 +205,7 @@ const (
 	// out, so that all changes are played in time.
 	tolerated = 500 * time.Millisecond
 	// hopeless is when the rest of the steps is left out.
-	hopeless = 8 * time.Second
+	hopeless = 5 * time.Second
 )
 
 // leaveOut adds n to one of the counts of what is not played.

@@ -1,0 +1,246 @@
+package mutant
+
+// Fault is one deliberate fault. Its text is its name.
+type Fault uint8
+
+// The faults; [All] says what each does, and what it attacks.
+const (
+	// None is no fault.
+	None Fault = iota
+	NoCheckAtInsert
+	NoBroadCheckAtInsert
+	NoBroadCheckAtRead
+	GuardOneTooLow
+	FenceLeavesCopy
+	RefusedSetKeepsOld
+	DiskFillUnchecked
+	BirthOneTooHigh
+	BirthOneTooLow
+	EpochIgnored
+	HorizonIgnored
+	FloorNotRaised
+	SoftBroadIgnored
+	SoftKeyIgnored
+	StaleIsAlive
+	GapWithoutHorizon
+	UndecodableSkipped
+	UnknownChangeSkipped
+	PruneWithoutHorizon
+	BroadFencesForgotten
+	KeyFencesNotKept
+	BracketsForgotten
+	IntentWithoutFence
+	EndWithoutFence
+	UnknownEndIgnored
+	BypassIgnoresTags
+	DivergenceIgnored
+	FirstIsLast
+	EpochKeepsMembers
+	EpochStaysSettled
+	EpochIgnoresPlace
+	DigestOfLastOnly
+	TokenIgnored
+	TokenEpochIgnored
+	TokenStandsStill
+	StrongByClock
+	BoundIgnored
+	NoLease
+	UnmarkedStale
+	ConflictsJoined
+	LeaseWaitWithoutDrift
+	LeaseWaitOneSided
+	GapIgnored
+	IdentityIgnored
+	AttachBehindLast
+	ShorterLogIgnored
+	DriftIgnored
+	LeftIsNotLanded
+	EventAckedUnfenced
+	AppliedBeforeApply
+	AckBeforeDisk
+	AckByNumber
+	AckOfAnyEpoch
+	PulseAheadOfTiers
+	PulseAckUnproven
+	VersionIgnored
+	FenceOnlyPutIgnored
+	ForeignEntryTaken
+	GuardSinceIgnored
+	BirthAheadOfApplied
+	BirthAfterLoad
+	NestedKeepsBirth
+	NestedDropsTags
+	JoinOldLoad
+	JoinIgnoresToken
+	JoinIgnoresTags
+	JoinUnderLapsedLease
+	BypassJoined
+	BypassKept
+	CopiesOutrunWitness
+	SkipJoinGate
+	ServeAfterLeave
+	LeaseFromReceipt
+	AnyRecordIsPulse
+	SharePulseAlreadySent
+	PulsesNotVoided
+	OtherLeaseChecked
+	LeaseNotCheckedAgain
+	LateReadsServeCache
+	PromotionRaisesBirth
+	SharedTrusted
+	EnvelopeUnchecked
+	NoEpochAnnounced
+	NoWitness
+	WitnessAtPulseIgnored
+	WitnessDigestIgnored
+	FreshBeforeWitness
+	WriteUnwitnessed
+	ReturnBeforeApplied
+	OwnRecordNotChecked
+	EverywhereIsLogged
+	BracketWithoutEverywhere
+	BracketsNotRepublished
+	MembersByLiveness
+	UnheardIsGone
+	StrangersForgotten
+	NoWaitAfterEpoch
+	WaiterJumps
+	HolderIsMonotonic
+	BroadInOnePartition
+	TouchRenewsBirth
+	TokenOmitsBirth
+)
+
+// Info describes a fault.
+type Info struct {
+	Fault Fault
+	// Name is what TERCET_MUTANT takes.
+	Name string
+	// Clause is what the fault attacks: guarantees (G), rules (R), pitfalls (P),
+	// clauses (C) and holes (H) of docs/PROTOCOL.md.
+	Clause string
+	// What the fault does.
+	What string
+}
+
+// All yields every fault.
+func All() []Info { return all[1:] }
+
+// Find returns the fault of that name.
+func Find(name string) (Fault, bool) {
+	for _, i := range All() {
+		if i.Name == name {
+			return i.Fault, true
+		}
+	}
+	return None, false
+}
+
+// String returns the fault's name.
+func (f Fault) String() string { return all[f].Name }
+
+var all = [...]Info{
+	None:                     {None, "none", "", "nothing"},
+	NoCheckAtInsert:          {NoCheckAtInsert, "no-check-at-insert", "R5, P23", "L1 takes a copy that was born before a fence of its key"},
+	NoBroadCheckAtInsert:     {NoBroadCheckAtInsert, "no-broad-check-at-insert", "R5, P24", "a load's value is kept although a tag, prefix or glob of it was fenced meanwhile"},
+	NoBroadCheckAtRead:       {NoBroadCheckAtRead, "no-broad-check-at-read", "R5, P25", "copies are served without a look at the fences of tags, prefixes, globs and all"},
+	GuardOneTooLow:           {GuardOneTooLow, "guard-one-too-low", "R5, P23", "L1 remembers each key fence one position too low"},
+	FenceLeavesCopy:          {FenceLeavesCopy, "fence-leaves-copy", "G1", "a key fence stops fills, but leaves the copy in L1"},
+	RefusedSetKeepsOld:       {RefusedSetKeepsOld, "refused-set-keeps-old", "P28", "the older copy stays when L1 refuses a newer one for its size"},
+	DiskFillUnchecked:        {DiskFillUnchecked, "disk-fill-unchecked", "R5, P30", "the disk takes a fill without looking at the key's fence"},
+	BirthOneTooHigh:          {BirthOneTooHigh, "birth-one-too-high", "G1", "copies born one position before a fence pass for alive"},
+	BirthOneTooLow:           {BirthOneTooLow, "birth-one-too-low", "G1", "births are compared with <=: a copy born at a fence is dead"},
+	EpochIgnored:             {EpochIgnored, "epoch-ignored", "R13, G6", "a copy of another epoch is judged by its birth alone"},
+	HorizonIgnored:           {HorizonIgnored, "horizon-ignored", "P15, P33", "copies born below the horizon are judged by the fences that are known"},
+	FloorNotRaised:           {FloorNotRaised, "floor-not-raised", "G1", "the bound above which no broad fence is looked at does not rise with them"},
+	SoftBroadIgnored:         {SoftBroadIgnored, "soft-broad-ignored", "P29", "soft fences of tags, prefixes, globs and all cover nothing"},
+	SoftKeyIgnored:           {SoftKeyIgnored, "soft-key-ignored", "P29", "soft fences of keys cover nothing"},
+	StaleIsAlive:             {StaleIsAlive, "stale-is-alive", "P29", "a copy behind a soft fence is served unmarked"},
+	GapWithoutHorizon:        {GapWithoutHorizon, "gap-without-horizon", "R12, P15", "a start in a trimmed log leaves the horizon at zero"},
+	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
+	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
+	PruneWithoutHorizon:      {PruneWithoutHorizon, "prune-without-horizon", "P33", "pruned fences are forgotten, and the horizon stays"},
+	BroadFencesForgotten:     {BroadFencesForgotten, "broad-fences-forgotten", "G7, P37", "a restart forgets the fences of tags, prefixes, globs and all"},
+	KeyFencesNotKept:         {KeyFencesNotKept, "key-fences-not-kept", "G7, P37", "fences of keys are not kept on disk"},
+	BracketsForgotten:        {BracketsForgotten, "brackets-forgotten", "H10, G7", "a restart forgets the open brackets"},
+	IntentWithoutFence:       {IntentWithoutFence, "intent-without-fence", "R15", "an intent opens its bracket, but fences nothing"},
+	EndWithoutFence:          {EndWithoutFence, "end-without-fence", "R15", "an end closes its bracket, but fences nothing"},
+	UnknownEndIgnored:        {UnknownEndIgnored, "unknown-end-ignored", "H10", "the end of a bracket that is not known fences nothing"},
+	BypassIgnoresTags:        {BypassIgnoresTags, "bypass-ignores-tags", "R15, P24", "an open bracket does not keep copies with its tags from being stored"},
+	DivergenceIgnored:        {DivergenceIgnored, "divergence-ignored", "P22, H1", "digests in members' pulses are not compared"},
+	FirstIsLast:              {FirstIsLast, "first-is-last", "R9, P46", "a member's place in the log moves with each of its pulses"},
+	EpochKeepsMembers:        {EpochKeepsMembers, "epoch-keeps-members", "H4", "members of the old epoch, and how far they had come, count in the new one"},
+	EpochStaysSettled:        {EpochStaysSettled, "epoch-stays-settled", "H4", "what was vouched for in the old epoch counts in the new one"},
+	EpochIgnoresPlace:        {EpochIgnoresPlace, "epoch-ignores-place", "G6", "an epoch announced twice is the same in both places"},
+	DigestOfLastOnly:         {DigestOfLastOnly, "digest-of-last-only", "H1", "the digest does not roll: it names the last record only"},
+	TokenIgnored:             {TokenIgnored, "token-ignored", "G2", "session reads don't wait"},
+	TokenEpochIgnored:        {TokenEpochIgnored, "token-epoch-ignored", "G2", "a token's position is compared whatever its epoch"},
+	TokenStandsStill:         {TokenStandsStill, "token-stands-still", "G2", "a token is not advanced within its epoch"},
+	StrongByClock:            {StrongByClock, "strong-by-clock", "C6", "a strong read is answered by a pulse of the same clock reading"},
+	BoundIgnored:             {BoundIgnored, "bound-ignored", "G3", "every bound is taken for the lease"},
+	NoLease:                  {NoLease, "no-lease", "G5", "a node that is cut off goes on serving"},
+	UnmarkedStale:            {UnmarkedStale, "unmarked-stale", "policy serve", "a cut-off node does not mark what it serves"},
+	ConflictsJoined:          {ConflictsJoined, "conflicts-joined", "P2, P7", "two puts of a key share a record"},
+	LeaseWaitWithoutDrift:    {LeaseWaitWithoutDrift, "lease-wait-without-drift", "C3", "a writer waits for the lease, without the drift of clocks"},
+	LeaseWaitOneSided:        {LeaseWaitOneSided, "lease-wait-one-sided", "C3", "a writer waits lease x (1+r), as if the holder's clock were right"},
+	GapIgnored:               {GapIgnored, "gap-ignored", "R12, P14", "a delivery may skip positions"},
+	IdentityIgnored:          {IdentityIgnored, "identity-ignored", "R13, P21", "a position that is delivered again may hold another record"},
+	AttachBehindLast:         {AttachBehindLast, "attach-behind-last", "R13, P14", "a follower attaches behind its last record, whose identity it does not check"},
+	ShorterLogIgnored:        {ShorterLogIgnored, "shorter-log-ignored", "R13, P14", "a log that ends before the follower's place is waited on"},
+	DriftIgnored:             {DriftIgnored, "drift-ignored", "P17", "settings of the log's streams are not checked"},
+	LeftIsNotLanded:          {LeftIsNotLanded, "left-is-not-landed", "P9", "a writer who stops waiting is told that the record certainly did not land"},
+	EventAckedUnfenced:       {EventAckedUnfenced, "event-acked-unfenced", "R1, P1", "a domain event counts as handled although its fences did not land"},
+	AppliedBeforeApply:       {AppliedBeforeApply, "applied-before-apply", "R7, P48", "a position counts as applied before the tiers have it"},
+	AckBeforeDisk:            {AckBeforeDisk, "ack-before-disk", "R7, P48", "a node confirms before its disk has the record"},
+	AckByNumber:              {AckByNumber, "ack-by-number", "H2", "a confirmation counts whatever its digest"},
+	AckOfAnyEpoch:            {AckOfAnyEpoch, "ack-of-any-epoch", "H4, P48", "a confirmation counts whatever its epoch"},
+	PulseAheadOfTiers:        {PulseAheadOfTiers, "pulse-ahead-of-tiers", "R7, P48", "a pulse reports what the world has applied and the disk lacks"},
+	PulseAckUnproven:         {PulseAckUnproven, "pulse-ack-unproven", "H2, H4", "a member's pulse confirms by number, whatever its epoch and digest"},
+	VersionIgnored:           {VersionIgnored, "version-ignored", "R2, P2", "the later put wins, whatever the row versions say"},
+	FenceOnlyPutIgnored:      {FenceOnlyPutIgnored, "fence-only-put-ignored", "G1", "a put whose value does not ride inline fences nothing"},
+	ForeignEntryTaken:        {ForeignEntryTaken, "foreign-entry-taken", "P39", "a put may carry the entry of another key"},
+	GuardSinceIgnored:        {GuardSinceIgnored, "guard-since-ignored", "P37", "a node without a disk trusts guard slots that saw nothing of before its start"},
+	BirthAheadOfApplied:      {BirthAheadOfApplied, "birth-ahead-of-applied", "R4", "a load's birth counts records whose fences the tiers lack"},
+	BirthAfterLoad:           {BirthAfterLoad, "birth-after-load", "R4, P4", "a load's birth is taken when it ends"},
+	NestedKeepsBirth:         {NestedKeepsBirth, "nested-keeps-birth", "R4, P4", "a load made of older copies keeps its own birth"},
+	NestedDropsTags:          {NestedDropsTags, "nested-drops-tags", "R4, P4", "a load made of other copies drops their tags"},
+	JoinOldLoad:              {JoinOldLoad, "join-old-load", "R6, P26", "a reader joins a load that began before a fence of the key"},
+	JoinIgnoresToken:         {JoinIgnoresToken, "join-ignores-token", "R6, P26", "a reader joins a load that began before its session's place"},
+	JoinIgnoresTags:          {JoinIgnoresTags, "join-ignores-tags", "R6, P24", "a reader who joined takes a value whose tag was fenced before it came"},
+	JoinUnderLapsedLease:     {JoinUnderLapsedLease, "join-under-lapsed-lease", "H8", "a reader joins a load while the node is cut off"},
+	BypassJoined:             {BypassJoined, "bypass-joined", "H7", "readers under an open bracket share a load"},
+	BypassKept:               {BypassKept, "bypass-kept", "H7", "what is loaded under an open bracket is kept"},
+	CopiesOutrunWitness:      {CopiesOutrunWitness, "copies-outrun-witness", "H5", "a copy goes to L2 before the witness covers its birth"},
+	SkipJoinGate:             {SkipJoinGate, "skip-join-gate", "R8, P31", "a node serves before it has applied its first pulse"},
+	ServeAfterLeave:          {ServeAfterLeave, "serve-after-leave", "C5", "a node goes on serving when it sends its leave"},
+	LeaseFromReceipt:         {LeaseFromReceipt, "lease-from-receipt", "C1, P42", "fresh-as-of is when a pulse was applied, not when it set out"},
+	AnyRecordIsPulse:         {AnyRecordIsPulse, "any-record-is-pulse", "C4", "any own record makes the node fresh"},
+	SharePulseAlreadySent:    {SharePulseAlreadySent, "share-pulse-already-sent", "R11, P51", "a strong read shares a pulse that had set out before it"},
+	PulsesNotVoided:          {PulsesNotVoided, "pulses-not-voided", "H3, G8", "a pulse from before a change of history counts behind it"},
+	OtherLeaseChecked:        {OtherLeaseChecked, "other-lease-checked", "R10, P44", "the lease is noted after the value was taken"},
+	LeaseNotCheckedAgain:     {LeaseNotCheckedAgain, "lease-not-checked-again", "R10, P44", "the lease is not looked at again after the value was taken"},
+	LateReadsServeCache:      {LateReadsServeCache, "late-reads-serve-cache", "P53", "a read that waited in vain is answered from the cache"},
+	PromotionRaisesBirth:     {PromotionRaisesBirth, "promotion-raises-birth", "P27", "a copy that moves nearer gets the birth of that moment"},
+	SharedTrusted:            {SharedTrusted, "shared-trusted", "R16, P35", "what L2 returns is served without being judged"},
+	EnvelopeUnchecked:        {EnvelopeUnchecked, "envelope-unchecked", "P39", "L2 returns what lies under the name, whatever its key and epoch"},
+	NoEpochAnnounced:         {NoEpochAnnounced, "no-epoch-announced", "R13, A.7", "a node that finds a changed history begins anew in silence"},
+	NoWitness:                {NoWitness, "no-witness", "R13, H3", "there is no witness"},
+	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
+	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
+	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
+	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},
+	ReturnBeforeApplied:      {ReturnBeforeApplied, "return-before-applied", "P13, G2", "a write returns before its node has applied it"},
+	OwnRecordNotChecked:      {OwnRecordNotChecked, "own-record-not-checked", "H2, P12", "a writer does not look whose record stands at its position"},
+	EverywhereIsLogged:       {EverywhereIsLogged, "everywhere-is-logged", "G5", "an everywhere write waits for nobody"},
+	BracketWithoutEverywhere: {BracketWithoutEverywhere, "bracket-without-everywhere", "R15", "a bracket's function starts before the intent is everywhere"},
+	BracketsNotRepublished:   {BracketsNotRepublished, "brackets-not-republished", "H10", "open brackets are not published again before retention takes them"},
+	MembersByLiveness:        {MembersByLiveness, "members-by-liveness", "R9, P46", "a writer does not wait for members that missed two pulses"},
+	UnheardIsGone:            {UnheardIsGone, "unheard-is-gone", "R9, P47", "a member that was heard only before the writer listened counts as gone"},
+	StrangersForgotten:       {StrangersForgotten, "strangers-forgotten", "H4, P47", "a writer does not wait for members that it could not hear of"},
+	NoWaitAfterEpoch:         {NoWaitAfterEpoch, "no-wait-after-epoch", "H4", "a new epoch does not make writers wait for its strangers"},
+	WaiterJumps:              {WaiterJumps, "waiter-jumps", "C2", "a waiting writer's clock jumps with the wall clock"},
+	HolderIsMonotonic:        {HolderIsMonotonic, "holder-is-monotonic", "C2, P45", "a lease's clock stands still while the machine is suspended"},
+	BroadInOnePartition:      {BroadInOnePartition, "broad-in-one-partition", "G1", "fences of tags, prefixes, globs and all go to one partition"},
+	TouchRenewsBirth:         {TouchRenewsBirth, "touch-renews-birth", "P29", "a touch gives the copy a new birth"},
+	TokenOmitsBirth:          {TokenOmitsBirth, "token-omits-birth", "H9", "the token after a read does not cover the birth of what was read"},
+}

@@ -1,0 +1,357 @@
+package node_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"maps"
+	mathrand "math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
+	"github.com/raptorflow/tercet/internal/coherence"
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/groupcommit"
+	"github.com/raptorflow/tercet/internal/events/memlog"
+	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/tiers"
+	"github.com/raptorflow/tercet/internal/tiers/disk"
+	"github.com/raptorflow/tercet/internal/tiers/memory"
+)
+
+const lease = 5 * time.Second
+
+// fleet is a domain in one bubble of virtual time: its log, its shared tier and
+// its nodes.
+type fleet struct {
+	t        *testing.T
+	stream   *memlog.Stream
+	settings events.Settings
+	shared   *sharedTier    // nil: nodes have none
+	witness  *memoryWitness // nil: nodes have none
+	started  int
+}
+
+// inFleet runs test in virtual time.
+func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := events.DefaultSettings()
+		s.Lease = lease
+		test(t, &fleet{t: t, stream: memlog.NewStream(), settings: s})
+	})
+}
+
+// member is a node with what it stands on.
+type member struct {
+	*node.Node
+	t      *testing.T
+	log    *memlog.Log
+	commit *groupcommit.Committer
+	clock  *clocktest.Clock
+	fs     *vfs.MemFS
+	disk   *disk.Store
+	memory *memory.Cache
+	cancel context.CancelFunc
+	done   chan struct{}
+	fault  error
+	once   sync.Once
+}
+
+// options vary how a member is built.
+type options struct {
+	fs     *vfs.MemFS // of an earlier life
+	noDisk bool
+	wrap   func(node.Disk) node.Disk
+	faults memlog.Faults
+	config func(*node.Config)
+	// early: don't wait until the node is ready.
+	early bool
+}
+
+func (f *fleet) start(name string, o options) *member {
+	f.t.Helper()
+	f.started++
+	m := &member{t: f.t, log: f.stream.Connect(o.faults), clock: clocktest.New(), fs: o.fs, done: make(chan struct{})}
+	var incarnation events.Incarnation
+	copy(incarnation[:], name)
+	binary.BigEndian.PutUint32(incarnation[12:], uint32(f.started))
+	m.commit = must(groupcommit.New(m.log, groupcommit.Config{Publisher: incarnation}))(f.t)
+	m.memory = must(memory.New(memory.Config{Bytes: memory.MinBytes, GuardSlots: 1 << 12}))(f.t)
+	deps := node.Deps{
+		Logs: []events.Log{m.log}, Committers: []node.Committer{m.commit}, Memory: m.memory,
+		Clock: m.clock, Incarnation: incarnation, Random: rand.Reader,
+		Logger: slog.New(slog.NewTextHandler(f.t.Output(), nil)),
+	}
+	if !o.noDisk {
+		if m.fs == nil {
+			m.fs = vfs.NewCrashableMem()
+		}
+		m.disk = must(disk.Open(disk.Config{FS: m.fs, Dir: "l3", CacheBytes: 1 << 20, MemTableBytes: 1 << 20}))(f.t)
+		deps.Disk = diskPort{m.disk}
+		if o.wrap != nil {
+			deps.Disk = o.wrap(deps.Disk)
+		}
+	}
+	if f.shared != nil {
+		deps.Shared = f.shared
+	}
+	if f.witness != nil {
+		deps.Witness = f.witness
+	}
+	cfg := node.Config{Node: events.NodeID(name), Settings: f.settings}
+	if o.config != nil {
+		o.config(&cfg)
+	}
+	m.Node = must(node.New(deps, cfg))(f.t)
+	var ctx context.Context
+	ctx, m.cancel = context.WithCancel(context.Background())
+	go func() {
+		defer close(m.done)
+		m.fault = m.Run(ctx)
+	}()
+	f.t.Cleanup(m.stop)
+	if !o.early {
+		m.awaitReady()
+	}
+	return m
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func (m *member) awaitReady() {
+	m.t.Helper()
+	select {
+	case <-m.Ready():
+	case <-m.done:
+		m.t.Fatalf("node ended: %v", m.fault)
+	case <-time.After(10 * lease):
+		m.t.Fatalf("node is not ready: %v", m.Serving())
+	}
+}
+
+// stop ends the node in good order.
+func (m *member) stop() {
+	m.once.Do(func() {
+		m.cancel()
+		<-m.done
+		m.commit.Close()
+		m.log.Close()
+		if m.disk != nil {
+			_ = m.disk.Close() // one that died says so; that is a test's doing
+		}
+	})
+}
+
+// sync makes what the node's disk has taken survive a crash.
+func (m *member) sync() {
+	m.t.Helper()
+	if err := m.disk.Sync(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// crash ends the node without a word to the log and returns its file system as
+// it finds it again: with the given share of what was written but not synced.
+// What pebble still holds in its own buffer is lost in any case.
+func (m *member) crash(unsyncedPercent int) *vfs.MemFS {
+	left := m.fs.CrashClone(vfs.CrashCloneCfg{
+		UnsyncedDataPercent: unsyncedPercent, RNG: mathrand.New(mathrand.NewPCG(1, uint64(unsyncedPercent))),
+	})
+	m.log.Cut()
+	m.stop()
+	return left
+}
+
+func (m *member) get(key string, o node.ReadOptions) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, err := m.Get(ctx, key, nil, o)
+	if err != nil {
+		return "", err
+	}
+	return string(r.Entry.Payload()), nil
+}
+
+// wants fails the test unless a read from the cache yields value; "" means that
+// it has to miss.
+func (m *member) wants(key, value string) {
+	m.t.Helper()
+	got, err := m.get(key, node.ReadOptions{})
+	switch {
+	case value == "" && !errors.Is(err, node.ErrNotFound):
+		m.t.Fatalf("%s: %q, %v; want a miss", key, got, err)
+	case value != "" && (err != nil || got != value):
+		m.t.Fatalf("%s: %q, %v; want %q", key, got, err, value)
+	}
+}
+
+func (m *member) put(key, value string) consistency.Token {
+	m.t.Helper()
+	return must(m.Put(context.Background(), key, []byte(value), node.PutOptions{}))(m.t)
+}
+
+func (m *member) invalidate(scope events.Scope) consistency.Token {
+	m.t.Helper()
+	return must(m.Invalidate(context.Background(), events.Invalidate{Scope: scope}, node.InvalidateOptions{}))(m.t)
+}
+
+// loads is a loader that answers with a value.
+func loads(value string, tags ...string) node.Loader {
+	return func(context.Context, string) (node.Loaded, error) {
+		return node.Loaded{Payload: []byte(value), Tags: tags}, nil
+	}
+}
+
+// pass lets virtual time pass.
+func (f *fleet) pass(d time.Duration) { time.Sleep(d) }
+
+// await lets time pass until cond holds.
+func (f *fleet) await(what string, cond func() bool) {
+	f.t.Helper()
+	for deadline := time.Now().Add(20 * lease); !cond(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// trim leaves nothing in the log but a pulse or two of those who still run.
+func (f *fleet) trim() {
+	f.t.Helper()
+	time.Sleep(lease)
+	_, last := f.stream.Bounds()
+	f.stream.Trim(last - 1)
+}
+
+// caughtUp waits until m has applied the whole log and serves.
+func (f *fleet) caughtUp(m *member) {
+	f.t.Helper()
+	f.await("the node to serve what the log says", func() bool {
+		_, last := f.stream.Bounds()
+		return m.Serving() == nil && m.Stats().Partitions[0].Applied >= last
+	})
+	synctest.Wait() // until what was applied is on disk too
+}
+
+// diskPort and batchPort are what pkg/client puts between node and disk.
+type diskPort struct{ *disk.Store }
+
+func (d diskPort) Lookup(key string, dst []byte) (tiers.Fence, tiers.Entry, error) {
+	f, err := d.Store.Lookup(key, dst)
+	return f.Fence, f.Entry, err
+}
+
+func (d diskPort) Batch(partition int) node.Batch { return batchPort{d.Store.Batch(partition)} }
+
+func (d diskPort) Broad(partition int, fn func(coherence.BroadFence) error) error {
+	return d.Store.Broad(partition, func(kind byte, name string, f tiers.Fence) error {
+		return fn(coherence.BroadFence{Kind: coherence.Kind(kind), Name: name, Fence: coherence.Fence(f)})
+	})
+}
+
+type batchPort struct{ *disk.Batch }
+
+func (b batchPort) FenceBroad(f coherence.BroadFence) {
+	b.Batch.FenceBroad(byte(f.Kind), f.Name, tiers.Fence(f.Fence))
+}
+
+func (b batchPort) DropBroad(kind coherence.Kind, name string) { b.Batch.DropBroad(byte(kind), name) }
+
+// sharedTier is an L2 in a map. It keeps whatever it is given last: authority
+// is not its business.
+type sharedTier struct {
+	mu      sync.Mutex
+	entries map[string]tiers.Entry
+}
+
+func newSharedTier() *sharedTier { return &sharedTier{entries: map[string]tiers.Entry{}} }
+
+func (s *sharedTier) Get(_ context.Context, key string, _ []byte) (tiers.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.entries[key]; ok {
+		return append(tiers.Entry(nil), e...), nil
+	}
+	return nil, tiers.ErrMiss
+}
+
+func (s *sharedTier) Put(_ context.Context, e tiers.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries[strings.Clone(e.Key())] = append(tiers.Entry(nil), e...)
+	return nil
+}
+
+func (s *sharedTier) Remove(_ context.Context, keys ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		delete(s.entries, k)
+	}
+	return nil
+}
+
+func (s *sharedTier) Clear(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.entries)
+	return nil
+}
+
+// backup returns what the tier holds, to be restored later.
+func (s *sharedTier) backup() map[string]tiers.Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.entries)
+}
+
+func (s *sharedTier) restore(b map[string]tiers.Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries = maps.Clone(b)
+}
+
+// memoryWitness is a witness that never fails.
+type memoryWitness struct {
+	mu   sync.Mutex
+	kept node.Testimony
+}
+
+func (w *memoryWitness) Read(context.Context, int) (node.Testimony, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.kept, nil
+}
+
+func (w *memoryWitness) Raise(_ context.Context, _ int, from, to node.Testimony) (node.Testimony, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kept == from || w.kept.Epoch == to.Epoch && w.kept.Position < to.Position {
+		w.kept = to
+	}
+	return w.kept, nil
+}
+
+// appends puts a change into the log past the node's own calls.
+func (m *member) appends(c events.Change) error {
+	_, _, err := m.commit.Append(context.Background(), c)
+	return err
+}
