@@ -150,6 +150,15 @@ func (w *World) WasEpoch(e events.Epoch) bool {
 // Members yields every incarnation that announced itself and has not left.
 func (w *World) Members() iter.Seq[Member] { return maps.Values(w.members) }
 
+// Proves reports whether m's last pulse proves that m has applied everything up
+// to p of the history that this World knows. A number alone proves nothing: a
+// member may have applied other records there (H2), and one that has not heard
+// of the present epoch counts in another (H4).
+func (w *World) Proves(m Member, p events.Position) bool {
+	own, known := w.DigestAt(m.Applied)
+	return m.Applied >= p && (known && own == m.Digest || mutant.On(mutant.PulseAckUnproven))
+}
+
 // Brackets yields the open brackets.
 func (w *World) Brackets() iter.Seq[Bracket] { return maps.Values(w.brackets) }
 

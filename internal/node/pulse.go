@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -156,15 +157,11 @@ func (q *pulses) hasConfirmed(i events.Incarnation, epoch events.Epoch, at event
 	return q.ackedIn == epoch && q.acked[i] >= at
 }
 
-// lastHeard returns when the member was last heard in waiter time, or
-// otherwise, if that was not since this node listens.
-func (q *pulses) lastHeard(i events.Incarnation, otherwise int64) int64 {
+// lastHeard returns when each member was last heard in waiter time.
+func (q *pulses) lastHeard() map[events.Incarnation]int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if at, ok := q.heard[i]; ok {
-		return at
-	}
-	return otherwise
+	return maps.Clone(q.heard)
 }
 
 func (q *pulses) unmet() bool {
@@ -226,13 +223,19 @@ func (p *partition) pulse(ctx context.Context) {
 func (p *partition) pulseNow(number uint64) *events.Pulse {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	// What the world has taken in and the disk has not yet is not applied: a
+	// writer counts on every tier of a member that reports a position (P48).
+	applied := events.Position(p.applied.Load())
+	if mutant.On(mutant.PulseAheadOfTiers) {
+		applied = p.world.Applied()
+	}
 	c := &events.Pulse{
 		Node: p.n.cfg.Node, Incarnation: p.n.incarnation, Number: number,
-		Epoch: p.world.Epoch(), Applied: p.world.Applied(),
+		Epoch: p.world.Epoch(), Applied: applied,
 		Addresses: p.n.cfg.Addresses, Weight: p.n.cfg.Weight,
 		Settled: p.world.Settled() || p.world.Epoch() != 0 && p.strangersUntil.Load() <= p.n.clock.Waiter(),
 	}
-	if d, whole := p.world.Digest(); whole {
+	if d, known := p.world.DigestAt(applied); known {
 		c.Digest = d
 	}
 	return c
@@ -287,14 +290,18 @@ func (p *partition) worldEpoch() events.Epoch {
 	return p.world.Epoch()
 }
 
-// members returns the members that must have applied position at before a
-// write there is everywhere.
-func (p *partition) members() []coherence.Member {
+// behind returns the members that had a pulse before at and whose pulses don't
+// prove that they have applied it.
+func (p *partition) behind(at events.Position) []coherence.Member {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	var out []coherence.Member
 	for m := range p.world.Members() {
-		out = append(out, m)
+		// One whose first pulse stands behind the write serves nothing before
+		// it has applied it (the join gate).
+		if m.Incarnation != p.n.incarnation && m.First <= at && !p.world.Proves(m, at) {
+			out = append(out, m)
+		}
 	}
 	return out
 }

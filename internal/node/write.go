@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/consistency"
@@ -180,7 +181,10 @@ func hintFor(err error) string {
 // the write landed it stands behind the write, which the node then has applied
 // too.
 func (p *partition) everywhere(ctx context.Context, at events.Position) error {
-	began := p.n.clock.Waiter()
+	// Only what was heard before the write counts: a member that applies a
+	// pulse of its own from behind it has applied the write too, and one whose
+	// pulses go on while it applies nothing must not hold the write up (P49).
+	heard := hearing{last: p.pulses.lastHeard(), began: p.n.clock.Waiter()}
 	epoch := p.worldEpoch()
 	if p.n.peers != nil {
 		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
@@ -190,7 +194,7 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	}
 	for {
 		moved := p.waiters.next()
-		wait, pending := p.unconfirmed(epoch, at, began)
+		wait, pending := p.unconfirmed(epoch, at, heard)
 		if len(pending) == 0 {
 			return nil
 		}
@@ -212,9 +216,28 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	}
 }
 
+// hearing is what an Everywhere write knew of the members when it began to
+// wait.
+type hearing struct {
+	last  map[events.Incarnation]int64 // in waiter time
+	began int64
+}
+
+// of returns when a member was heard. Who was heard only before this node
+// listened counts as heard when the write began to wait.
+func (h hearing) of(i events.Incarnation) int64 {
+	if at, ok := h.last[i]; ok {
+		return at
+	}
+	if mutant.On(mutant.UnheardIsGone) {
+		return math.MinInt64 / 2
+	}
+	return h.began
+}
+
 // unconfirmed returns the members that may still serve what was before at, and
 // how long until the next of them can't.
-func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began int64) (wait time.Duration, pending []events.NodeID) {
+func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, heard hearing) (wait time.Duration, pending []events.NodeID) {
 	now := p.n.clock.Waiter()
 	if mutant.On(mutant.WaiterJumps) {
 		now = p.n.clock.Now().Holder
@@ -225,22 +248,14 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, began in
 		wait = time.Duration(left)
 		pending = append(pending, "members from before the epoch")
 	}
-	for _, m := range p.members() {
-		// One whose first pulse stands behind the write serves nothing before
-		// it has applied it (the join gate).
-		if m.Incarnation == p.n.incarnation || m.First > at || m.Applied >= at || p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
+	for _, m := range p.behind(at) {
+		if p.pulses.hasConfirmed(m.Incarnation, epoch, at) {
 			continue
 		}
-		// Who was heard only before we listened counts as heard when this
-		// write began waiting.
-		heard := p.pulses.lastHeard(m.Incarnation, began)
-		if mutant.On(mutant.UnheardIsGone) {
-			heard = p.pulses.lastHeard(m.Incarnation, now-lease)
-		}
-		if now-heard > 2*int64(p.n.cfg.Settings.PulseInterval()) && mutant.On(mutant.MembersByLiveness) {
+		if mutant.On(mutant.MembersByLiveness) && now-heard.of(m.Incarnation) > 2*int64(p.n.cfg.Settings.PulseInterval()) {
 			continue
 		}
-		if left := heard + lease - now; left > 0 {
+		if left := heard.of(m.Incarnation) + lease - now; left > 0 {
 			wait = min(wait, time.Duration(left))
 			pending = append(pending, m.Node)
 		}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/mutant"
+)
+
+// suite is one package's compiled tests.
+type suite struct {
+	dir    string // of the package, from the module's root
+	binary string
+	deps   map[string]bool // import paths of all that is linked into it
+}
+
+type set struct{ suites []*suite }
+
+// build compiles each package's tests once, with all faults in them.
+func build(ctx context.Context, dir string, packages []string) (*set, error) {
+	s := &set{}
+	for _, p := range packages {
+		if _, err := os.Stat(p); errors.Is(err, os.ErrNotExist) {
+			continue // not in the tree yet, or gone
+		}
+		binary := filepath.Join(dir, strings.ReplaceAll(p, "/", "_")+".test")
+		c := exec.CommandContext(ctx, "go", "test", "-c", "-tags", "mutants", "-o", binary, "./"+p)
+		if text, err := c.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build tests of %s: %w\n%s", p, err, text)
+		}
+		if _, err := os.Stat(binary); err == nil { // none: no tests
+			deps, err := dependencies(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			s.suites = append(s.suites, &suite{dir: p, binary: binary, deps: deps})
+		}
+	}
+	return s, nil
+}
+
+// dependencies returns what the tests of a package are linked from.
+func dependencies(ctx context.Context, dir string) (map[string]bool, error) {
+	text, err := exec.CommandContext(ctx, "go", "list", "-deps", "-test", "-tags", "mutants", "./"+dir).Output()
+	if err != nil {
+		return nil, fmt.Errorf("list what tests of %s are made of: %w", dir, err)
+	}
+	deps := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		path, _, _ := strings.Cut(strings.TrimSpace(line), " ") // "a [b.test]" is a, built for b's tests
+		deps[path] = true
+	}
+	return deps, nil
+}
+
+// feels reports whether a fault in one of the packages can matter here.
+func (s *suite) feels(places []string) bool {
+	return slices.ContainsFunc(places, func(dir string) bool { return s.deps[module+"/"+dir] })
+}
+
+// mostTime ends tests that hang because of a fault, or would.
+const mostTime = 5 * time.Minute
+
+// run runs the tests that match pattern with one fault switched on, up to the
+// first that fails, whose name it returns; "" if all pass.
+func (s *suite) run(ctx context.Context, f mutant.Fault, pattern string) (killer string, text []byte) {
+	args := []string{"-test.failfast", "-test.v", "-test.timeout", mostTime.String(), "-test.run", pattern}
+	if s.deps["pgregory.net/rapid"] {
+		args = append(args, "-rapid.nofailfile") // a caught fault is no case to keep
+	}
+	c := exec.CommandContext(ctx, s.binary, args...)
+	c.Dir = s.dir
+	c.Env = os.Environ()
+	if f != mutant.None {
+		c.Env = append(c.Env, "TERCET_MUTANT="+f.String())
+	}
+	text, err := c.CombinedOutput()
+	if err == nil || ctx.Err() != nil {
+		return "", text
+	}
+	return firstFailed(text), text
+}
+
+var (
+	failed  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	started = regexp.MustCompile(`(?m)^=== RUN\s+(\S+)`)
+)
+
+// firstFailed finds the test that failed; where the process died, the last one
+// that had begun.
+func firstFailed(text []byte) string {
+	all := failed.FindAllSubmatch(text, -1)
+	if len(all) == 0 {
+		all = started.FindAllSubmatch(text, -1)
+		slices.Reverse(all)
+	}
+	if len(all) == 0 {
+		return "TestMain"
+	}
+	// The deepest name of the first test says most.
+	name := string(all[0][1])
+	for _, m := range all {
+		if n := string(m[1]); strings.HasPrefix(n, name) {
+			name = n
+		}
+	}
+	return name
+}
+
+// baseline runs everything without a fault: a test that fails anyway proves
+// nothing.
+func (s *set) baseline(ctx context.Context, out io.Writer) error {
+	for _, x := range s.suites {
+		began := time.Now()
+		killer, text := x.run(ctx, mutant.None, ".")
+		if killer != "" {
+			return fmt.Errorf("%s fails without a fault: %s\n%s", x.dir, killer, tail(text))
+		}
+		fmt.Fprintf(out, "%-32s passes without a fault in %v\n", x.dir, time.Since(began).Round(10*time.Millisecond))
+	}
+	return ctx.Err()
+}
+
+func tail(text []byte) []byte {
+	const most = 4000
+	if len(text) > most {
+		text = text[len(text)-most:]
+	}
+	return bytes.TrimSpace(text)
+}
+
+// try tries each fault, several at once, and returns the names of those that
+// survived.
+func (s *set) try(ctx context.Context, faults []mutant.Info, places map[string][]string, jobs int, out *table) (survivors []string) {
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	next := make(chan mutant.Info)
+	for range jobs {
+		work.Go(func() {
+			for f := range next {
+				began := time.Now()
+				by := s.kill(ctx, f, places[f.Name])
+				took := time.Since(began).Round(10 * time.Millisecond).String()
+				mu.Lock()
+				if by == "" && ctx.Err() == nil {
+					survivors = append(survivors, f.Name)
+					by = "SURVIVED"
+				}
+				out.line(f.Name, f.Clause, by, took)
+				mu.Unlock()
+			}
+		})
+	}
+	for _, f := range faults {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- f
+	}
+	close(next)
+	work.Wait()
+	slices.Sort(survivors)
+	return survivors
+}
+
+// kill returns the test that catches f, "" if none does.
+func (s *set) kill(ctx context.Context, f mutant.Info, near []string) string {
+	order := slices.Clone(s.suites)
+	slices.SortStableFunc(order, func(a, b *suite) int { return distance(a.dir, near) - distance(b.dir, near) })
+	for _, x := range order {
+		if !x.feels(near) {
+			continue
+		}
+		killer, _ := x.run(ctx, f.Fault, ".")
+		if killer == "" {
+			continue
+		}
+		// One that fails now and then is no proof.
+		top, _, _ := strings.Cut(killer, "/")
+		alone := "^" + regexp.QuoteMeta(top) + "$"
+		again, _ := x.run(ctx, f.Fault, alone)
+		without, _ := x.run(ctx, mutant.None, alone)
+		if again != "" && without == "" {
+			return strings.TrimPrefix(x.dir, "internal/") + " " + killer
+		}
+	}
+	return ""
+}
+
+// distance is 0 for packages that hold the switch.
+func distance(dir string, near []string) int {
+	if slices.Contains(near, dir) {
+		return 0
+	}
+	return 1
+}
