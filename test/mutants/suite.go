@@ -77,7 +77,7 @@ const mostTime = 5 * time.Minute
 func (s *suite) run(ctx context.Context, f mutant.Fault, pattern string) (killer string, text []byte) {
 	args := []string{"-test.failfast", "-test.v", "-test.timeout", mostTime.String(), "-test.run", pattern}
 	if s.deps["pgregory.net/rapid"] {
-		args = append(args, "-rapid.nofailfile") // a caught fault is no case to keep
+		args = append(args, "-rapid.nofailfile", "-rapid.shrinktime=0s") // a caught fault is no case to keep
 	}
 	c := exec.CommandContext(ctx, s.binary, args...)
 	c.Dir = s.dir
