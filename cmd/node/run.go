@@ -42,8 +42,8 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	log.Info("joined the domain", "domain", c.Domain, "members", len(member.Node().Members()))
-
+	// The servers start before the node has caught up, so that whoever probes
+	// it sees it alive and not ready, however long the replay takes.
 	servers, err := newServers(c, certificates, member, build, log)
 	if err == nil {
 		err = servers.run(ctx, member)
@@ -64,7 +64,7 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		return nil, err
 	}
 	settings := c.Settings()
-	return client.Open(ctx, client.Config{
+	return client.Start(ctx, client.Config{
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample,
@@ -151,6 +151,12 @@ func (s *servers) run(ctx context.Context, member *client.Client) error {
 		g.Go(func() error { return s.announce(ctx, "HTTP", s.http) })
 	}
 	g.Go(func() error {
+		select {
+		case <-member.Ready():
+			s.log.Info("joined the domain", "members", len(member.Node().Members()))
+		case <-ctx.Done():
+		case <-member.Done():
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -111,7 +111,7 @@ func TestAHotKeyIsWarmAgainBeforeAnyoneAsks(t *testing.T) {
 		for line := range strings.Lines(page("http://" + addr + "/metrics")) {
 			var n int
 			if _, err := fmt.Sscanf(line, "tercet_warmer_summaries_total %d", &n); err == nil {
-				return n >= 5
+				return n >= 2
 			}
 		}
 		return false
@@ -121,9 +121,10 @@ func TestAHotKeyIsWarmAgainBeforeAnyoneAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "warm value", func() bool { return read() == "version 2" })
-	if m := page("http://" + addr + "/metrics"); !strings.Contains(m, "tercet_warming_reloads_total 1") {
-		t.Errorf("metrics:\n%s", m)
-	}
+	// The copy is there a moment before the request is done.
+	await(t, "the reload to be counted", func() bool {
+		return strings.Contains(page("http://"+addr+"/metrics"), "\ntercet_warming_reloads_total 1\n")
+	})
 }
 
 func TestAMissingDomainIsSaid(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/clock"
@@ -175,7 +176,7 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 			if mutant.On(mutant.PromotionRaisesBirth) {
 				e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 			}
-			_ = n.memory.Put(e) // refused: outdated or too large, and counted there
+			n.promote(e)
 			n.stats.diskHits.Add(1)
 			return Result{Entry: e, Source: FromDisk}, true, fence
 		}
@@ -200,6 +201,21 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		}
 	}
 	return Result{}, false, fence
+}
+
+// promoteOneIn is how many hits on disk bring one copy into memory. A copy
+// asked for once displaces one that is asked for often, and displacing costs a
+// fifth of the hit. Over Zipf loads of exponents 0.7 and 0.99, in a memory for
+// a fifteenth to a quarter of the keys, still or drifting, one in four yields
+// up to 3.5 points more hits in memory than each, and 0.1 fewer at worst; one
+// in eight falls behind where the load drifts.
+const promoteOneIn = 4
+
+// promote brings a copy from disk into memory, now and then.
+func (n *Node) promote(e tiers.Entry) {
+	if rand.Uint32()%promoteOneIn == 0 {
+		_ = n.memory.Put(e) // refused: outdated or too large, and counted there
+	}
 }
 
 // servable reports whether e is alive and not expired. In memory the fence of

@@ -51,14 +51,34 @@ type Client struct {
 // Errors: [ErrNoDomain] (with the command that creates one), [ErrInvalid],
 // what the network says.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
+	c, err := Start(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-c.Ready():
+		return c, nil
+	case <-c.done:
+		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, errors.Join(c.fault, c.Close(ctx)))
+	case <-ctx.Done():
+		why := c.node.Serving()
+		_ = c.Close(context.WithoutCancel(ctx)) // the deadline is the news
+		return nil, fmt.Errorf("open domain %q: %w while joining: %w", cfg.Domain, ctx.Err(), why)
+	}
+}
+
+// Start is [Open] for those who want to watch the node join, which takes as
+// long as its replay: it returns as soon as the domain was found and the tiers
+// are open. Until [Client.Ready] reads answer [ErrNotServing], unless they
+// load.
+func Start(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := events.ValidateDomain(cfg.Domain); err != nil {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{})}
 	if err := c.build(ctx); err != nil {
-		c.release()
-		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, err)
+		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, errors.Join(err, c.release()))
 	}
 	running, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -66,19 +86,12 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		c.fault = c.node.Run(running)
 		close(c.done)
 	}()
-	select {
-	case <-c.node.Ready():
-		c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
-		return c, nil
-	case <-c.done:
-		c.release()
-		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, c.fault)
-	case <-ctx.Done():
-		why := c.node.Serving()
-		_ = c.Close(context.WithoutCancel(ctx)) // the deadline is the news
-		return nil, fmt.Errorf("open domain %q: %w while joining: %w", cfg.Domain, ctx.Err(), why)
-	}
+	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
+	return c, nil
 }
+
+// Ready returns a channel that is closed once this process may serve.
+func (c *Client) Ready() <-chan struct{} { return c.node.Ready() }
 
 func (c *Client) build(ctx context.Context) error {
 	if err := c.connect(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/raptorflow/tercet/internal/config"
@@ -19,6 +20,9 @@ import (
 // code: 0 for a stop that was asked for, 2 for a configuration that can't work,
 // 1 for any other failure.
 func Execute(cmd *cobra.Command) int {
+	// What the Redis client says of single connections, the tier's breaker and
+	// counters say better.
+	goredis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
 	err := cmd.ExecuteContext(ctx)
@@ -35,6 +39,10 @@ func Execute(cmd *cobra.Command) int {
 	}
 	return 1
 }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // Logger returns a logger to standard error as c says.
 func Logger(c config.Log) *slog.Logger {
