@@ -123,6 +123,8 @@ func TestNobodyConfirmsAheadOfTheDisk(t *testing.T) {
 			a, b := f.pair(options{deps: connect}, options{deps: connect, wrap: func(d node.Disk) node.Disk { return slowDisk{d, commits} }})
 			commits.shut()
 			defer commits.open()
+			// b's world has the record when a asks.
+			a.log.Inject(memlog.Faults{Delay: func() time.Duration { return lease / 50 }})
 			holdsToG5(t, a, b)
 		})
 	}

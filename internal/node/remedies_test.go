@@ -8,7 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
@@ -204,6 +206,90 @@ func TestTokenCoversWhatWasReadFromAhead(t *testing.T) {
 		b.wants("fresh", "v") // from L2
 		if seen := b.Token().At(0).Position; seen < born {
 			t.Fatalf("token at %d after a copy born at %d was read", seen, born)
+		}
+	})
+}
+
+// P4: a value made of a copy is as old as that copy: a fence that stands
+// between the copy's birth and the load covers the value.
+func TestNestedLoadIsAsOldAsWhatItReads(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		a.put("part", "old")
+		a.invalidate(ofK)
+		whole := func(ctx context.Context, _ string) (node.Loaded, error) {
+			r, err := a.Get(ctx, "part", nil, node.ReadOptions{})
+			return node.Loaded{Payload: append([]byte("whole of "), r.Entry.Payload()...)}, err
+		}
+		if v, err := a.get("k", node.ReadOptions{Load: whole}); err != nil || v != "whole of old" {
+			t.Fatalf("%q, %v", v, err)
+		}
+		a.wants("k", "")
+	})
+}
+
+// H8: a node that is cut off and serves what it has, marked, still lets nobody
+// join a load from before: what it brings is not marked.
+func TestCutOffNodeSharesNoLoad(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.settings.Policy = events.PolicyServe
+		a := f.start("a", options{})
+		g := newGate("before")
+		first := a.reads("k", g.load)
+		a.log.Cut()
+		time.Sleep(2 * lease)
+		g.now("after")
+		second := a.reads("k", g.load)
+		close(g.open)
+		<-first.done
+		<-second.done
+		if second.err != nil || second.value != "after" {
+			t.Fatalf("%q, %v; want what was loaded after the lease", second.value, second.err)
+		}
+	})
+}
+
+// C1: fresh-as-of is when a pulse set out, however long it took to come back.
+func TestSlowPulsesMakeNobodyFresher(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		const slow = lease / 2
+		a.log.Inject(memlog.Faults{Delay: func() time.Duration { return slow }})
+		time.Sleep(lease)
+		for range 100 {
+			time.Sleep(lease / 50)
+			if x, err := a.Explain(context.Background(), "k"); err != nil || x.FreshFor > lease-slow {
+				t.Fatalf("fresh for %v, %v; no pulse of the last %v is back", x.FreshFor, err, slow)
+			}
+		}
+	})
+}
+
+// P51: a pulse that was in the log before a strong read was invoked does not
+// answer it, though it is applied later.
+func TestStrongReadNeedsAPulseOfItsOwn(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		patient := options{config: func(c *node.Config) { c.WaitTimeout = 2 * lease }}
+		a, b := f.pair(options{}, patient)
+		slow := memlog.Faults{Delay: func() time.Duration { return lease / 50 }}
+		b.log.Inject(slow)
+		var last events.Position
+		for onItsWay := false; !onItsWay; time.Sleep(lease / 1000) {
+			_, last = f.stream.Bounds()
+			onItsWay = f.lastPulse().Node == "b" && b.Stats().Partitions[0].Applied < last
+		}
+		a.put("k", "new")
+		// The pulse arrives alone, what stands behind it a while later.
+		slow.Deliver = func(p events.Position) memlog.Route {
+			if p > last && b.Stats().Partitions[0].Applied < last {
+				return memlog.Stalled
+			}
+			return memlog.Delivered
+		}
+		b.log.Inject(slow)
+		v, err := b.get("k", node.ReadOptions{Level: consistency.Strong()})
+		if err != nil || v != "new" {
+			t.Fatalf("strong read: %q, %v; want what was there when it was invoked", v, err)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
 )
 
@@ -94,7 +95,11 @@ func TestWitnessProvesALossThatNobodyRemembers(t *testing.T) {
 				for range grow {
 					f.stream.AppendForeign([]byte("another record"))
 				}
+				began := time.Now()
 				b := f.start("b", o)
+				if took := time.Since(began); took > lease/2 {
+					t.Errorf("took %v to find out; the first pulse tells", took)
+				}
 				f.caughtUp(b)
 				if e := b.Epoch("k"); e == old {
 					t.Fatalf("still in epoch %s, which lost its tail", old)
@@ -103,4 +108,36 @@ func TestWitnessProvesALossThatNobodyRemembers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// H3, G8: a pulse from before a change of history proves nothing behind it,
+// though its witness is slow and the old epoch is read through once more.
+func TestPulseFromBeforeTheChangeMakesNobodyFresh(t *testing.T) {
+	inWitnessedFleet(t, func(t *testing.T, f *fleet, raising *barrier, o options) {
+		a := f.start("a", o)
+		a.put("k", "v")
+		raising.shut()
+		time.Sleep(lease / 4) // a pulse is applied and waits for the witness
+		old := a.Epoch("k")
+		if err := a.appends(&events.Invalidate{Scope: ofK}); err != nil {
+			t.Fatal(err)
+		}
+		f.caughtUp(a)
+		_, last := f.stream.Bounds()
+		a.log.Inject(memlog.Faults{Deliver: func(p events.Position) memlog.Route {
+			if p >= last {
+				return memlog.Stalled
+			}
+			return memlog.Delivered
+		}})
+		f.stream.Rollback(last - 1)
+		f.await("the old epoch to be read again", func() bool {
+			return a.Stats().Regressions == 1 && a.Epoch("k") == old && a.Stats().Partitions[0].Applied == last-1
+		})
+		raising.open()
+		synctest.Wait()
+		if err := a.Serving(); err == nil {
+			t.Fatal("serving in the epoch that it has left")
+		}
+	})
 }
