@@ -48,7 +48,7 @@ func TestNothingIsKeptUnderABracket(t *testing.T) {
 					t.Errorf("%q, %v", v, err)
 				}
 			}
-			time.Sleep(lease / 5) // what is kept behind the reader's back is kept by now
+			f.pass(lease / 5) // what is kept behind the reader's back is kept by now
 			for _, m := range []*member{a, b} {
 				if v, err := m.get("k", node.ReadOptions{Load: loads("after the commit")}); err != nil || v != "after the commit" {
 					t.Errorf("%q, %v", v, err)
@@ -94,7 +94,7 @@ func TestOpenBracketIsPublishedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, at := f.stream.Bounds()
-		time.Sleep(f.settings.Retention() * 3 / 4)
+		f.pass(f.settings.Retention() * 3 / 4)
 		f.stream.Trim(at + 1)
 		b := f.start("b", options{})
 		f.caughtUp(b)
