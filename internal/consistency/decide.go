@@ -76,7 +76,7 @@ func Decide(l Level, partition int, f Facts) Verdict {
 			return Pulse
 		}
 	case KindBounded:
-		if bound := l.Bound(f.Lease); f.Age > bound {
+		if f.Age >= l.Bound(f.Lease) {
 			fresh = false
 		}
 	}

@@ -118,3 +118,18 @@ func ParseLevel(words ...string) (Level, error) {
 	}
 	return Level{}, fmt.Errorf("level %q: want eventual, bounded [ms], session <token> or strong", strings.Join(words, " "))
 }
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	switch k {
+	case KindBounded:
+		return "bounded"
+	case KindEventual:
+		return "eventual"
+	case KindSession:
+		return "session"
+	case KindStrong:
+		return "strong"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}

@@ -38,6 +38,8 @@ type Node struct {
 
 	ready   chan struct{} // closed when the join gate was passed everywhere
 	running atomic.Bool
+	// listening is when Run began, in waiter time.
+	listening atomic.Int64
 	// leaving is set before Leave is sent: serving has ended for good (C5).
 	leaving atomic.Bool
 	// stopped is closed when Run returns; life ends when it begins to.
@@ -166,6 +168,7 @@ func (n *Node) Run(ctx context.Context) error {
 	following, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
 	g, following := errgroup.WithContext(following)
+	n.listening.Store(n.clock.Waiter())
 	for _, p := range n.parts {
 		p.begin()
 		g.Go(func() error { return p.follow(following) })

@@ -35,7 +35,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 			}
 			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
-				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
+				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
 				p.served(ctx, e)
 				if n.cfg.OnRead != nil {
 					n.cfg.OnRead(key, e)
@@ -86,10 +86,10 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 				return n.miss(ctx, p, key, fence, o)
 			}
 			p.served(ctx, r.Entry)
+			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
 			}
-			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
 			return r, nil
 		case consistency.Pulse:
 			if f.Asked == 0 || f.Pulsed >= f.Asked {
@@ -226,7 +226,7 @@ func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.F
 
 func (p *partition) judge(e tiers.Entry, fence coherence.Fence) coherence.Life {
 	if uint64(e.Epoch()) == p.epoch.Load() && (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
-		e.Birth() >= fence.Newest() {
+		e.Birth() >= fence.Newest() && p.bypassing.Load() == 0 {
 		return coherence.Alive
 	}
 	p.mu.RLock()

@@ -1,0 +1,192 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// fault carries out one fault of the plan.
+func (w *World) fault(m *machine, s step) {
+	if w.healed.Load() {
+		return
+	}
+	if w.strike(m, s) {
+		w.count.strike(s.what)
+	}
+}
+
+// strike does what the step says and reports whether there was anything to do.
+func (w *World) strike(m *machine, s step) bool {
+	part := s.key % len(w.streams)
+	switch s.what {
+	case "crash":
+		if m.crash() == nil {
+			return false
+		}
+		w.revive(m, s.dur)
+	case "stop":
+		m.leave()
+		w.revive(m, s.dur)
+	case "pause":
+		w.trace.add(m.name, "is paused for %v", s.dur)
+		m.halt()
+		w.later(s.dur, func() { m.resume(); w.trace.add(m.name, "goes on") })
+	case "suspend":
+		w.trace.add(m.name, "is suspended for %v", s.dur)
+		m.clock.suspend(true)
+		m.halt()
+		w.later(s.dur, func() {
+			m.clock.suspend(false)
+			m.resume()
+			w.trace.add(m.name, "wakes up")
+		})
+	case "cut log":
+		w.trace.add(m.name, "is cut off from the log for %v", s.dur)
+		m.link(true)
+		w.later(s.dur, func() { m.link(false); w.trace.add(m.name, "reaches the log again") })
+	case "cut store":
+		w.trace.add(m.name, "is cut off from the shared tier for %v", s.dur)
+		m.cutStore.Store(true)
+		w.later(s.dur, func() { m.cutStore.Store(false) })
+	case "cut peers":
+		w.trace.add(m.name, "is cut off from its peers for %v", s.dur)
+		m.cutPeers.Store(true)
+		w.later(s.dur, func() { m.cutPeers.Store(false) })
+	case "wall forward":
+		w.trace.add(m.name, "its wall clock jumps by %v", s.dur)
+		m.clock.step(s.dur)
+	case "wall back":
+		w.trace.add(m.name, "its wall clock jumps by %v", -s.dur)
+		m.clock.step(-s.dur)
+	case "disk dies", "disk rolled back", "disk cloned", "disk wiped", "disk synced":
+		return m.drive != nil && w.strikeDisk(m, s)
+	case "store flushed":
+		w.trace.add("store", "is flushed")
+		w.store.flush()
+	case "store rolled back":
+		w.rolledBack.Store(true)
+		w.trace.add("store", "is rolled back")
+		return w.store.rollBack(w.roll, false)
+	case "witness lost":
+		w.trace.add("store", "loses its testimonies")
+		w.store.forgetWitness()
+	case "witness rolled back":
+		w.trace.add("store", "is rolled back, testimonies too")
+		return w.store.rollBack(w.roll, true)
+	case "back up":
+		w.store.backUp()
+		if m.drive != nil {
+			m.drive.backUp()
+		}
+	default:
+		return w.strikeLog(w.ledgers[part], s)
+	}
+	return true
+}
+
+func (w *World) strikeDisk(m *machine, s step) bool {
+	d := m.drive
+	if s.what == "disk synced" {
+		d.sync()
+		return true
+	}
+	if s.what == "disk dies" {
+		w.trace.add(m.name, "its disk dies")
+		d.mu.Lock()
+		d.broken = true
+		d.mu.Unlock()
+		return true
+	}
+	from := newContent(len(w.streams))
+	other := w.machines[(s.machine+1)%len(w.machines)].drive
+	switch s.what {
+	case "disk rolled back":
+		if len(d.backups) == 0 {
+			return false
+		}
+		from = pick(w.roll, d.backups)
+	case "disk cloned":
+		other.mu.Lock()
+		from = other.now.clone()
+		other.mu.Unlock()
+	}
+	if m.crash() == nil {
+		return false
+	}
+	w.rolledBack.Store(true)
+	w.trace.add(m.name, "%s", s.what)
+	d.restore(from)
+	w.revive(m, s.dur)
+	return true
+}
+
+func (w *World) strikeLog(l *ledger, s step) bool {
+	first, last := l.stream.Bounds()
+	held := int(last - first + 1)
+	switch s.what {
+	case "log trimmed":
+		if held < 2 {
+			return false
+		}
+		l.trim(first + events.Position(s.frac*float64(held)))
+		first, _ = l.stream.Bounds()
+		w.trace.add("log", "partition %d is trimmed to begin at %d", l.index, first)
+	case "log rolled back":
+		n := events.Position(1 + s.frac*float64(min(held, 30)))
+		if held < 1 || n > last {
+			return false
+		}
+		lost, kept := l.rollBack(last-min(n, last), false)
+		w.trace.add("log", "partition %d is rolled back from %d to %d: %d records lost, %d of them witnessed", l.index, last, last-n, lost, kept)
+	case "log recreated":
+		lost, kept := l.rollBack(0, true)
+		w.trace.add("log", "partition %d is recreated: %d records lost, %d of them witnessed", l.index, lost, kept)
+	case "foreign record":
+		w.trace.add("log", "partition %d gets a foreign record at %d", l.index, l.stream.AppendForeign([]byte("hello")))
+	case "future record":
+		id := events.ID{Counter: uint64(s.choice) + 1}
+		w.roll.Read(id.Publisher[:])
+		w.trace.add("log", "partition %d gets a record of a later wire version at %d", l.index, l.stream.Append(id, []byte{events.WireVersion + 1, 0x90}))
+	case "log away":
+		w.trace.add("log", "partition %d is away for %v", l.index, s.dur)
+		l.stream.Delete()
+		w.later(s.dur, func() { l.stream.Restore(); w.trace.add("log", "partition %d is back", l.index) })
+	case "ids forgotten":
+		l.stream.Forget()
+	default:
+		panic("sim: no step is called " + s.what)
+	}
+	return true
+}
+
+// crashIf crashes the machine if p still runs on it.
+func (m *machine) crashIf(p *process) {
+	if m.process() == p {
+		m.crash()
+	}
+}
+
+// revive starts the machine again after d.
+func (w *World) revive(m *machine, d time.Duration) {
+	w.later(d, func() {
+		m.resume()
+		if m.drive != nil {
+			m.drive.mu.Lock()
+			m.drive.broken = false
+			m.drive.mu.Unlock()
+		}
+		w.mustStart(m)
+	})
+}
+
+// later runs f after d, unless the run ends before; everything is mended by
+// then.
+func (w *World) later(d time.Duration, f func()) {
+	w.background(func() {
+		time.Sleep(d)
+		if w.ctx.Err() == nil {
+			f()
+		}
+	})
+}

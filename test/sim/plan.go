@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/events"
+)
+
+// plan is what a seed decides before the run begins.
+type plan struct {
+	Seed     uint64
+	settings events.Settings
+	ttl      time.Duration
+	patience time.Duration
+
+	machines      int
+	disks         bool
+	shared        bool
+	witness       bool
+	peers         bool
+	guardSlots    int
+	rates         []int // of the machines' clocks, in ppm
+	history       historyMode
+	witnessHolds  bool // the witness always answers and keeps what it was told
+	noise         noise
+	length        time.Duration
+	steps         []step
+	keys          []string // rows, read through loaders
+	bracketed     []string // rows that are only written under brackets
+	registers     []string // values that only Puts write
+	page          string   // made of two rows by a loader that reads through the cache
+	slowLoads     float64
+	deadWriters   float64
+	zombieCommits float64
+}
+
+// historyMode says whether the log may lose what it acknowledged.
+type historyMode int
+
+const (
+	// steady: it loses nothing but by trimming.
+	steady historyMode = iota
+	// witnessed: it may, and the witness survives.
+	witnessed
+	// unwitnessed: it may, and so may the witness.
+	unwitnessed
+)
+
+func (m historyMode) String() string {
+	return [...]string{"steady", "lossy, witnessed", "lossy, unwitnessed"}[m]
+}
+
+// noise is how often what goes wrong all the time goes wrong: probabilities
+// of each message or request.
+type noise struct {
+	publishSlow, requestLost, answerLost, refused       float64
+	repeated, dropped, overtaken, stalled, deliverySlow float64
+	peersLost, peersTwice, peersLate                    float64
+	storeLost, storeReplyLost, storeLate                float64
+}
+
+// step is one operation or fault at its time.
+type step struct {
+	at      time.Duration
+	what    string
+	machine int
+	key     int           // index; what it counts in depends on what
+	choice  int           // among variants
+	dur     time.Duration // how long a fault lasts, or an operation takes
+	frac    float64
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%9.6f %s machine %d key %d choice %d for %v (%.2f)", s.at.Seconds(), s.what, s.machine, s.key, s.choice, s.dur, s.frac)
+}
+
+const lease = time.Second
+
+// operations and their weights.
+var operations = []weighted{
+	{"read", 55}, {"session read", 12}, {"change", 14}, {"change everywhere", 8}, {"bracket", 7},
+	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"burst", 6},
+}
+
+// faults and their weights.
+var faults = []weighted{
+	{"crash", 6}, {"stop", 2}, {"pause", 4}, {"suspend", 3}, {"cut log", 5}, {"cut store", 3}, {"cut peers", 2},
+	{"wall forward", 2}, {"wall back", 1}, {"disk dies", 1}, {"disk rolled back", 2}, {"disk cloned", 1}, {"disk wiped", 1},
+	{"store flushed", 1}, {"store rolled back", 3}, {"log trimmed", 3}, {"foreign record", 1}, {"future record", 1},
+	{"log away", 1}, {"ids forgotten", 1}, {"disk synced", 2}, {"back up", 4},
+}
+
+var historyFaults = []weighted{{"log rolled back", 5}, {"log recreated", 1}}
+
+var witnessFaults = []weighted{{"witness lost", 1}, {"witness rolled back", 1}}
+
+type weighted struct {
+	name   string
+	weight int
+}
+
+func draw(d *dice, of []weighted) string {
+	sum := 0
+	for _, w := range of {
+		sum += w.weight
+	}
+	at := d.n(sum)
+	for _, w := range of {
+		if at -= w.weight; at < 0 {
+			return w.name
+		}
+	}
+	panic("unreachable")
+}
+
+// newPlan draws a run.
+func newPlan(seed uint64) *plan {
+	d := newDice(seed, "plan")
+	p := &plan{Seed: seed, machines: 3, length: 9 * time.Second}
+	p.settings = events.Settings{
+		Partitions: pick(d, []int{1, 1, 1, 3}), Lease: lease, DriftPPM: pick(d, []int{10_000, 50_000, 200_000}),
+		MaxTTL: time.Minute, Outage: time.Minute, InlineMax: pick(d, []int{64 << 10, 64 << 10, 0}),
+		Policy: events.PolicyFence, Replicas: 1,
+	}
+	if d.chance(0.1) {
+		p.settings.Policy = events.PolicyServe
+	}
+	p.ttl = p.settings.MaxTTL
+	if d.chance(0.2) { // intents come near the end of retention within a run
+		p.settings.MaxTTL, p.settings.Outage = time.Second, time.Second
+		p.ttl = time.Second
+	}
+	p.patience = pick(d, []time.Duration{200 * time.Millisecond, 1500 * time.Millisecond})
+	p.disks, p.shared = d.chance(0.8), d.chance(0.85)
+	p.witness = p.shared && d.chance(0.9)
+	p.peers = d.chance(0.85)
+	p.guardSlots = pick(d, []int{1024, 1024, 1})
+	for range p.machines {
+		r := p.settings.DriftPPM
+		p.rates = append(p.rates, pick(d, []int{-r, r, 0, d.n(2*r) - r}))
+	}
+	switch x := d.n(100); {
+	case x < 30 && p.witness:
+		p.history = witnessed
+	case x < 42:
+		p.history = unwitnessed
+	}
+	p.witnessHolds = p.history == witnessed
+	quiet := func(most float64) float64 {
+		if d.chance(0.5) {
+			return 0
+		}
+		return most * float64(1+d.n(4)) / 4
+	}
+	p.noise = noise{
+		publishSlow: quiet(0.15), requestLost: quiet(0.1), answerLost: quiet(0.15), refused: quiet(0.05),
+		repeated: quiet(0.1), dropped: quiet(0.02), overtaken: quiet(0.05), stalled: quiet(0.01), deliverySlow: quiet(0.2),
+		peersLost: quiet(0.3), peersTwice: quiet(0.2), peersLate: quiet(0.3),
+		storeLost: quiet(0.1), storeReplyLost: quiet(0.1), storeLate: quiet(0.2),
+	}
+	p.keys = []string{"row:1", "row:2:x"}
+	p.bracketed = []string{"bracket:1"}
+	p.registers = []string{"value:1"}
+	p.page = "page:1"
+	p.slowLoads = quiet(0.4)
+	p.deadWriters, p.zombieCommits = quiet(0.6), quiet(0.8)
+	p.drawSteps(d)
+	return p
+}
+
+func (p *plan) drawSteps(d *dice) {
+	at := time.Duration(0)
+	for range 40 + d.n(20) {
+		// Half of the steps come in bunches.
+		if d.chance(0.5) {
+			at = d.between(300*time.Millisecond, p.length)
+		} else {
+			at += d.between(0, pick(d, []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond}))
+		}
+		p.add(d, at, draw(d, operations))
+	}
+	n := d.n(8)
+	kinds := faults
+	if p.history == unwitnessed {
+		kinds = append(slices.Clone(kinds), witnessFaults...)
+	}
+	for range n {
+		p.add(d, d.between(500*time.Millisecond, p.length), draw(d, kinds))
+	}
+	if p.history != steady {
+		for range 1 + d.n(2) {
+			p.add(d, d.between(1500*time.Millisecond, p.length), draw(d, historyFaults))
+		}
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
+}
+
+func (p *plan) add(d *dice, at time.Duration, what string) {
+	p.steps = append(p.steps, step{
+		at: at, what: what, machine: d.n(p.machines), key: d.n(1 << 10), choice: d.n(1 << 10),
+		dur: d.between(10*time.Millisecond, pick(d, []time.Duration{200 * time.Millisecond, 2500 * time.Millisecond})), frac: float64(d.n(1000)) / 1000,
+	})
+}

@@ -1,0 +1,73 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 1000, "how many seeds to run")
+	first = flag.Uint64("first", 1, "the first seed")
+	seed  = flag.Uint64("seed", 0, "run this seed alone, and print its trace with -v")
+	stop  = flag.Bool("stop", false, "stop at the first violation")
+	procs = flag.Int("procs", 1, "GOMAXPROCS: with one a seed reproduces most runs")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	runtime.GOMAXPROCS(*procs)
+	debug.SetGCPercent(400) // runs are short and leave megabytes behind
+	os.Exit(m.Run())
+}
+
+// run runs one seed in a bubble of its own.
+func run(t *testing.T, seed uint64) (r *Result) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) { r = Run(seed) })
+	return r
+}
+
+// TestSeeds runs a fixed set of seeds: no guarantee is violated, and every
+// fault and every judge comes up.
+func TestSeeds(t *testing.T) {
+	from, n := *first, *seeds
+	if *seed != 0 {
+		from, n = *seed, 1
+	}
+	total := NewCounts()
+	began := time.Now()
+	bad := 0
+	for s := from; s < from+uint64(n); s++ {
+		r := run(t, s)
+		total.Add(r.Counts)
+		if len(r.Violations) > 0 {
+			bad++
+			t.Errorf("seed %d violates:", s)
+			for _, v := range r.Violations {
+				t.Errorf("  %s", v)
+			}
+			if bad == 1 || *seed != 0 {
+				t.Logf("trace of seed %d; to rerun: go test ./test/sim -run TestSeeds -seed %d -v\n%s", s, s, r.Trace)
+			}
+			if *stop || bad >= 20 {
+				break
+			}
+		} else if *seed != 0 && testing.Verbose() {
+			t.Logf("trace\n%s", r.Trace)
+		}
+	}
+	took := time.Since(began)
+	t.Logf("%d seeds in %v, %.0f seeds/s, %d violate\n%s", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), bad, total)
+	if n >= 1000 && bad == 0 {
+		for _, m := range total.Missing() {
+			t.Errorf("%q never came up in %d seeds", m, n)
+		}
+	}
+	_ = fmt.Sprint
+}
