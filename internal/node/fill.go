@@ -273,8 +273,16 @@ func (p *partition) fillDisk(e tiers.Entry) {
 	if p.blind.Load() {
 		return
 	}
-	err := p.n.disk.Fill(p.index, e, func(f tiers.Fence) bool { return p.mayLie(e, f) })
-	if errors.Is(err, tiers.ErrUnavailable) {
+	p.filled(p.n.disk.Fill(p.index, e, func(f tiers.Fence) bool { return p.mayLie(e, f) }))
+}
+
+// filled takes the disk's answer to a fill. A disk that is behind is not lost:
+// the copy is not kept, that is all.
+func (p *partition) filled(err error) {
+	switch {
+	case errors.Is(err, tiers.ErrStalled):
+		p.n.stats.notKept.Add(1)
+	case errors.Is(err, tiers.ErrUnavailable):
 		p.loseDisk(err)
 	}
 }
@@ -401,9 +409,7 @@ func (k *keeper) run(ctx context.Context) error {
 			if p.blind.Load() {
 				continue
 			}
-			if err := p.n.disk.FillAll(p.index, es, p.mayLie); errors.Is(err, tiers.ErrUnavailable) {
-				p.loseDisk(err)
-			}
+			p.filled(p.n.disk.FillAll(p.index, es, p.mayLie))
 		}
 	}
 }

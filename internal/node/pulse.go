@@ -101,12 +101,6 @@ func (q *pulses) done(number uint64) {
 	q.mu.Unlock()
 }
 
-func (q *pulses) reached(number uint64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.applied >= number
-}
-
 func (q *pulses) count() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
