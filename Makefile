@@ -56,6 +56,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 		done; \
 	done
 
+.PHONY: mutants
+mutants: ## Take the protocol's remedies away one by one: a test must notice each (ARGS=-run=name)
+	go run ./test/mutants $(ARGS)
+
 .PHONY: bench
 bench: ## Measure our paths beside the raw libraries
 	cd bench && go run .

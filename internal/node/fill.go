@@ -103,9 +103,7 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	p.mu.RUnlock()
 	// The world may be ahead of what was published as applied, while L1 and
 	// the disk still lack its fences; a birth must not be.
-	if !mutant.On(mutant.BirthAheadOfApplied) {
-		birth = min(birth, events.Position(p.applied.Load()))
-	}
+	birth = min(birth, events.Position(p.applied.Load()))
 	if f := p.flights.of[key]; f != nil && f.epoch == epoch && p.mayJoin(f, key, fence, o) {
 		return f, false
 	}
@@ -143,7 +141,7 @@ func (p *partition) joinable(f *flight) bool {
 	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
 		return true
 	}
-	return !p.bracketed(f.entry) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	return (!p.bracketed(f.entry) || mutant.On(mutant.BypassJoined)) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
 }
 
 // bracketed reports whether an open bracket covers e, if only by a tag: its

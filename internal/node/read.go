@@ -79,7 +79,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
 			r, ok, fence := n.lookup(ctx, p, key, dst)
-			if v == consistency.Serve && !p.still(fresh, o.Level) && !mutant.On(mutant.LeaseNotCheckedAgain) {
+			if v == consistency.Serve && !p.still(fresh, o.Level) {
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
