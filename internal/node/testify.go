@@ -57,21 +57,28 @@ func (p *partition) testimony() (Testimony, bool) {
 	return t, whole && t.Epoch != 0
 }
 
-// testify returns once the witness covers at in the present epoch and agrees
-// with this node's history. Callers at the same time share one operation: who
-// comes while one is under way waits for the next.
+// testify returns once the witness covers at, which this node applied in epoch,
+// and agrees with this node's history. Callers at the same time share one
+// operation: who comes while one is under way waits for the next.
 //
 // It returns nil without a witness, errUnwitnessed if it can't be asked, and
 // an *events.HistoryError if it contradicts, after which the partition begins
-// anew.
-func (p *partition) testify(ctx context.Context, at events.Position) error {
+// anew, or if that has happened since at was applied: nothing that this node
+// says now would cover at.
+func (p *partition) testify(ctx context.Context, epoch events.Epoch, at events.Position) error {
 	if p.n.witness == nil {
 		return nil
 	}
 	for {
-		epoch := events.Epoch(p.epoch.Load())
+		now := events.Epoch(p.epoch.Load())
+		if epoch == 0 { // not known when at was applied
+			epoch = now
+		}
 		if p.testified.covers(epoch, at) {
 			return nil
+		}
+		if now != epoch || events.Position(p.applied.Load()) < at {
+			return &events.HistoryError{At: at, Evidence: fmt.Sprintf("applied in epoch %s, of which this node is not there any more", epoch)}
 		}
 		p.testified.mu.Lock()
 		running := p.testified.running

@@ -149,7 +149,7 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	// (H6).
 	witnessing, cancel := context.WithTimeout(ctx, unwitnessedFor)
 	defer cancel()
-	switch err := p.testify(witnessing, at); {
+	switch err := p.testify(witnessing, point.Epoch, at); {
 	case err == nil, mutant.On(mutant.WriteUnwitnessed):
 	case errors.Is(err, events.ErrHistoryChanged):
 		return point, fail(at, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: err},

@@ -171,8 +171,7 @@ func (x *diskPort) Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bo
 
 func (x *diskPort) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry, tiers.Fence) bool) error {
 	for _, e := range es {
-		err := x.Fill(partition, e, func(f tiers.Fence) bool { return alive(e, f) })
-		if errors.Is(err, tiers.ErrUnavailable) {
+		if err := x.Fill(partition, e, func(f tiers.Fence) bool { return alive(e, f) }); errors.Is(err, tiers.ErrUnavailable) {
 			return err
 		}
 	}
