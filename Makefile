@@ -60,13 +60,17 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 		done; \
 	done
 
+.PHONY: mutants
+mutants: ## Take the protocol's remedies away one by one: a test must notice each (ARGS=-run=name)
+	go run ./test/mutants $(ARGS)
+
 .PHONY: sim
 sim: ## Simulate SEEDS (10000) fleets in virtual time, from seed FIRST (1) on
 	go test ./test/sim -count 1 -v -timeout 24h -run TestSeeds -seeds $(SEEDS) -first $(FIRST)
 
 .PHONY: bench
 bench: ## Measure our paths beside the raw libraries
-	cd bench && go run .
+	cd bench && go run . $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -57,6 +57,20 @@ func TestHolderTakesTheGreatest(t *testing.T) {
 	}
 }
 
+// C2: who waits for another's lease to lapse must not be told that time has
+// passed by a wall clock that was set, or a machine that slept.
+func TestWaiterDoesNotJump(t *testing.T) {
+	s := NewSystem()
+	s.mu.Lock()
+	s.base.boot -= int64(time.Hour)
+	s.base.wall -= int64(time.Hour)
+	s.mu.Unlock()
+	s.last.Store(nil)
+	if got := time.Duration(s.Waiter()); got > time.Minute {
+		t.Errorf("waiter time passed %v within moments", got)
+	}
+}
+
 func TestCounterGoingBackAsksTheClocks(t *testing.T) {
 	s := NewSystem()
 	for s.last.Load() == nil || s.last.Load().window == 0 {

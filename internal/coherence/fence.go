@@ -116,6 +116,7 @@ const (
 	NoCause Cause = iota
 	OtherEpoch
 	BelowHorizon
+	InBracket
 	HardFence
 	SoftFence
 )
@@ -129,6 +130,8 @@ func (r Reason) String() string {
 		return "born in another epoch"
 	case BelowHorizon:
 		return fmt.Sprintf("born below the horizon %d", r.Position)
+	case InBracket:
+		return "covered by an open bracket"
 	case HardFence:
 		return fmt.Sprintf("fenced at %d by %s %q", r.Position, r.Kind, r.Name)
 	case SoftFence:

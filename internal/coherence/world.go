@@ -159,6 +159,10 @@ func (w *World) Proves(m Member, p events.Position) bool {
 	return m.Applied >= p && (known && own == m.Digest || mutant.On(mutant.PulseAckUnproven))
 }
 
+// Forget drops a member. The caller knows by its own clock that the member's
+// lease has run out: should it pulse again, it joins anew, behind its pulse.
+func (w *World) Forget(i events.Incarnation) { delete(w.members, i) }
+
 // Brackets yields the open brackets.
 func (w *World) Brackets() iter.Seq[Bracket] { return maps.Values(w.brackets) }
 

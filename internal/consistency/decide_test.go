@@ -33,7 +33,7 @@ func TestDecide(t *testing.T) {
 		"default, fresh":               {consistency.Level{}, consistency.Facts{Age: fresh, Policy: fence}, consistency.Serve},
 		"default, at the lease":        {consistency.Level{}, consistency.Facts{Age: lapsed, Policy: fence}, consistency.Pulse},
 		"default, cut off, serve":      {consistency.Level{}, consistency.Facts{Age: lapsed, Policy: serve}, consistency.ServeStale},
-		"bounded, within":              {consistency.Bounded(time.Second), consistency.Facts{Age: time.Second, Policy: fence}, consistency.Serve},
+		"bounded, within":              {consistency.Bounded(time.Second), consistency.Facts{Age: time.Second - 1, Policy: fence}, consistency.Serve},
 		"bounded, beyond":              {consistency.Bounded(time.Second), consistency.Facts{Age: time.Second + 1, Policy: fence}, consistency.Pulse},
 		"bounded, beyond, serve":       {consistency.Bounded(time.Second), consistency.Facts{Age: time.Second + 1, Policy: serve}, consistency.ServeStale},
 		"bounded beyond the lease":     {consistency.Bounded(time.Hour), consistency.Facts{Age: lapsed, Policy: fence}, consistency.Pulse},

@@ -66,7 +66,6 @@ const (
 	FenceOnlyPutIgnored
 	ForeignEntryTaken
 	GuardSinceIgnored
-	BirthAheadOfApplied
 	BirthAfterLoad
 	NestedKeepsBirth
 	NestedDropsTags
@@ -84,7 +83,6 @@ const (
 	SharePulseAlreadySent
 	PulsesNotVoided
 	OtherLeaseChecked
-	LeaseNotCheckedAgain
 	LateReadsServeCache
 	PromotionRaisesBirth
 	SharedTrusted
@@ -200,7 +198,6 @@ var all = [...]Info{
 	FenceOnlyPutIgnored:      {FenceOnlyPutIgnored, "fence-only-put-ignored", "G1", "a put whose value does not ride inline fences nothing"},
 	ForeignEntryTaken:        {ForeignEntryTaken, "foreign-entry-taken", "P39", "a put may carry the entry of another key"},
 	GuardSinceIgnored:        {GuardSinceIgnored, "guard-since-ignored", "P37", "a node without a disk trusts guard slots that saw nothing of before its start"},
-	BirthAheadOfApplied:      {BirthAheadOfApplied, "birth-ahead-of-applied", "R4", "a load's birth counts records whose fences the tiers lack"},
 	BirthAfterLoad:           {BirthAfterLoad, "birth-after-load", "R4, P4", "a load's birth is taken when it ends"},
 	NestedKeepsBirth:         {NestedKeepsBirth, "nested-keeps-birth", "R4, P4", "a load made of older copies keeps its own birth"},
 	NestedDropsTags:          {NestedDropsTags, "nested-drops-tags", "R4, P4", "a load made of other copies drops their tags"},
@@ -218,7 +215,6 @@ var all = [...]Info{
 	SharePulseAlreadySent:    {SharePulseAlreadySent, "share-pulse-already-sent", "R11, P51", "a strong read shares a pulse that had set out before it"},
 	PulsesNotVoided:          {PulsesNotVoided, "pulses-not-voided", "H3, G8", "a pulse from before a change of history counts behind it"},
 	OtherLeaseChecked:        {OtherLeaseChecked, "other-lease-checked", "R10, P44", "the lease is noted after the value was taken"},
-	LeaseNotCheckedAgain:     {LeaseNotCheckedAgain, "lease-not-checked-again", "R10, P44", "the lease is not looked at again after the value was taken"},
 	LateReadsServeCache:      {LateReadsServeCache, "late-reads-serve-cache", "P53", "a read that waited in vain is answered from the cache"},
 	PromotionRaisesBirth:     {PromotionRaisesBirth, "promotion-raises-birth", "P27", "a copy that moves nearer gets the birth of that moment"},
 	SharedTrusted:            {SharedTrusted, "shared-trusted", "R16, P35", "what L2 returns is served without being judged"},

@@ -103,9 +103,7 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	p.mu.RUnlock()
 	// The world may be ahead of what was published as applied, while L1 and
 	// the disk still lack its fences; a birth must not be.
-	if !mutant.On(mutant.BirthAheadOfApplied) {
-		birth = min(birth, events.Position(p.applied.Load()))
-	}
+	birth = min(birth, events.Position(p.applied.Load()))
 	if f := p.flights.of[key]; f != nil && f.epoch == epoch && p.mayJoin(f, key, fence, o) {
 		return f, false
 	}
@@ -143,7 +141,7 @@ func (p *partition) joinable(f *flight) bool {
 	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
 		return true
 	}
-	return !p.bracketed(f.entry) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	return (!p.bracketed(f.entry) || mutant.On(mutant.BypassJoined)) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
 }
 
 // bracketed reports whether an open bracket covers e, if only by a tag: its
@@ -275,8 +273,16 @@ func (p *partition) fillDisk(e tiers.Entry) {
 	if p.blind.Load() {
 		return
 	}
-	err := p.n.disk.Fill(p.index, e, func(f tiers.Fence) bool { return p.mayLie(e, f) })
-	if errors.Is(err, tiers.ErrUnavailable) {
+	p.filled(p.n.disk.Fill(p.index, e, func(f tiers.Fence) bool { return p.mayLie(e, f) }))
+}
+
+// filled takes the disk's answer to a fill. A disk that is behind is not lost:
+// the copy is not kept, that is all.
+func (p *partition) filled(err error) {
+	switch {
+	case errors.Is(err, tiers.ErrStalled):
+		p.n.stats.notKept.Add(1)
+	case errors.Is(err, tiers.ErrUnavailable):
 		p.loseDisk(err)
 	}
 }
@@ -403,9 +409,7 @@ func (k *keeper) run(ctx context.Context) error {
 			if p.blind.Load() {
 				continue
 			}
-			if err := p.n.disk.FillAll(p.index, es, p.mayLie); errors.Is(err, tiers.ErrUnavailable) {
-				p.loseDisk(err)
-			}
+			p.filled(p.n.disk.FillAll(p.index, es, p.mayLie))
 		}
 	}
 }

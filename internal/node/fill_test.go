@@ -151,22 +151,27 @@ func TestReadersShareALoad(t *testing.T) {
 // H8: joining is serving. A load that began under a valid lease is not shared
 // with a reader who comes when it has lapsed.
 func TestNobodyJoinsUnderALapsedLease(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		a := f.start("a", options{config: func(c *node.Config) { c.LoadTimeout = time.Hour }})
-		origin := newGate("old")
-		first := a.reads("k", origin.load)
-		a.log.Cut()
-		time.Sleep(2 * lease)
-		origin.now("new")
-		second := a.reads("k", origin.load)
-		time.Sleep(2 * lease)
-		close(origin.open)
-		<-first.done
-		<-second.done
-		if second.err != nil || second.value != "new" {
-			t.Fatalf("%q, %v: joined a load from before", second.value, second.err)
-		}
-	})
+	for _, policy := range []events.Policy{events.PolicyFence, events.PolicyServe} {
+		t.Run(string(policy), func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.settings.Policy = policy
+				a := f.start("a", options{config: func(c *node.Config) { c.LoadTimeout = time.Hour }})
+				origin := newGate("old")
+				first := a.reads("k", origin.load)
+				a.log.Cut()
+				time.Sleep(2 * lease)
+				origin.now("new")
+				second := a.reads("k", origin.load)
+				time.Sleep(2 * lease)
+				close(origin.open)
+				<-first.done
+				<-second.done
+				if second.err != nil || second.value != "new" {
+					t.Fatalf("%q, %v: joined a load from before", second.value, second.err)
+				}
+			})
+		})
+	}
 }
 
 // H7: a load under an open bracket is not shared, also if only its tags, known

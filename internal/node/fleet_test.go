@@ -74,6 +74,7 @@ type options struct {
 	wrap   func(node.Disk) node.Disk
 	faults memlog.Faults
 	config func(*node.Config)
+	deps   func(*node.Deps)
 	// early: don't wait until the node is ready.
 	early bool
 }
@@ -111,6 +112,9 @@ func (f *fleet) start(name string, o options) *member {
 	cfg := node.Config{Node: events.NodeID(name), Settings: f.settings}
 	if o.config != nil {
 		o.config(&cfg)
+	}
+	if o.deps != nil {
+		o.deps(&deps)
 	}
 	m.Node = must(node.New(deps, cfg))(f.t)
 	var ctx context.Context

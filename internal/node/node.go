@@ -38,6 +38,8 @@ type Node struct {
 
 	ready   chan struct{} // closed when the join gate was passed everywhere
 	running atomic.Bool
+	// listening is when Run began, in waiter time.
+	listening atomic.Int64
 	// leaving is set before Leave is sent: serving has ended for good (C5).
 	leaving atomic.Bool
 	// stopped is closed when Run returns; life ends when it begins to.
@@ -166,12 +168,16 @@ func (n *Node) Run(ctx context.Context) error {
 	following, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
 	g, following := errgroup.WithContext(following)
+	n.listening.Store(n.clock.Waiter())
 	for _, p := range n.parts {
 		p.begin()
 		g.Go(func() error { return p.follow(following) })
 		g.Go(func() error { return p.beat(following) })
 	}
 	g.Go(func() error { return n.keeper.run(following) })
+	if n.disk != nil {
+		g.Go(func() error { return n.syncNowAndThen(following) })
+	}
 	if n.peers != nil {
 		g.Go(func() error { return n.peers.Listen(following, n.incarnation, n.asked, n.confirmed) })
 	}
@@ -195,6 +201,27 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	}
 	return fault
+}
+
+// syncNowAndThen bounds what a restart has to replay: batches are committed
+// unsynced, and the disk may hold back the last of them even from a process
+// that is killed.
+func (n *Node) syncNowAndThen(ctx context.Context) error {
+	tick := time.NewTicker(n.cfg.Settings.PulseInterval())
+	defer tick.Stop()
+	for synced := uint64(0); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if now := n.stats.applied.Load(); now != synced {
+			// A disk that fails is noticed by who commits to it.
+			if err := n.disk.Sync(); err == nil {
+				synced = now
+			}
+		}
+	}
 }
 
 // leaveTimeout bounds the farewell of a node whose log does not answer.

@@ -33,7 +33,7 @@ type Memory interface {
 
 // Disk is L3: copies, and beside them the fences of single keys, with the
 // state of the partition's World in the same store. Errors that wrap
-// tiers.ErrUnavailable mean that it is gone for good.
+// tiers.ErrUnavailable mean that it is gone for good, but for tiers.ErrStalled.
 type Disk interface {
 	// Lookup returns the key's fence and the copy, nil if there is none, in
 	// dst if that is large enough. A damaged row whose fence can't be read is

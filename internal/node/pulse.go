@@ -101,12 +101,6 @@ func (q *pulses) done(number uint64) {
 	q.mu.Unlock()
 }
 
-func (q *pulses) reached(number uint64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.applied >= number
-}
-
 func (q *pulses) count() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -218,6 +212,26 @@ func (p *partition) pulse(ctx context.Context) {
 	}
 	p.n.stats.pulses.Add(1)
 	p.keepBracketsLogged(ctx)
+	p.forgetTheDead()
+}
+
+// forgetTheDead drops the members whose lease ran out long ago by this node's
+// own clock: those that ended without a farewell. One that pulses again joins
+// anew, behind its pulse, and has served nothing in between.
+func (p *partition) forgetTheDead() {
+	before := p.n.clock.Waiter() - 4*int64(p.n.cfg.Settings.LeaseWait())
+	heard := hearing{last: p.pulses.lastHeard(), since: p.n.listening.Load()}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var dead []events.Incarnation
+	for m := range p.world.Members() {
+		if m.Incarnation != p.n.incarnation && heard.of(m.Incarnation) < before {
+			dead = append(dead, m.Incarnation)
+		}
+	}
+	for _, i := range dead {
+		p.world.Forget(i)
+	}
 }
 
 func (p *partition) pulseNow(number uint64) *events.Pulse {

@@ -35,7 +35,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 			}
 			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
-				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 {
+				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
 				p.served(ctx, e)
 				if n.cfg.OnRead != nil {
 					n.cfg.OnRead(key, e)
@@ -79,7 +79,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
 			r, ok, fence := n.lookup(ctx, p, key, dst)
-			if v == consistency.Serve && !p.still(fresh, o.Level) && !mutant.On(mutant.LeaseNotCheckedAgain) {
+			if v == consistency.Serve && !p.still(fresh, o.Level) {
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
@@ -191,7 +191,9 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 					e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 				}
 				_ = n.memory.Put(e)
-				n.keeper.keep(p, e)
+				if rand.Uint32()%promoteOneIn == 0 {
+					n.keeper.keep(p, e)
+				}
 				n.stats.sharedHits.Add(1)
 				return Result{Entry: e, Source: FromShared}, true, fence
 			}
@@ -203,7 +205,8 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 	return Result{}, false, fence
 }
 
-// promoteOneIn is how many hits on disk bring one copy into memory. A copy
+// promoteOneIn is how many hits on disk bring one copy into memory, and how
+// many in the shared tier one onto the disk. A copy
 // asked for once displaces one that is asked for often, and displacing costs a
 // fifth of the hit. Over Zipf loads of exponents 0.7 and 0.99, in a memory for
 // a fifteenth to a quarter of the keys, still or drifting, one in four yields
@@ -226,7 +229,7 @@ func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.F
 
 func (p *partition) judge(e tiers.Entry, fence coherence.Fence) coherence.Life {
 	if uint64(e.Epoch()) == p.epoch.Load() && (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
-		e.Birth() >= fence.Newest() {
+		e.Birth() >= fence.Newest() && p.bypassing.Load() == 0 {
 		return coherence.Alive
 	}
 	p.mu.RLock()

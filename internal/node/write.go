@@ -188,7 +188,7 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 	// Only what was heard before the write counts: a member that applies a
 	// pulse of its own from behind it has applied the write too, and one whose
 	// pulses go on while it applies nothing must not hold the write up (P49).
-	heard := hearing{last: p.pulses.lastHeard(), began: p.n.clock.Waiter()}
+	heard := hearing{last: p.pulses.lastHeard(), since: p.n.listening.Load()}
 	epoch := p.worldEpoch()
 	if p.n.peers != nil {
 		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
@@ -223,12 +223,13 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 // hearing is what an Everywhere write knew of the members when it began to
 // wait.
 type hearing struct {
-	last  map[events.Incarnation]int64 // in waiter time
-	began int64
+	last map[events.Incarnation]int64 // in waiter time
+	// since is when this node began to listen.
+	since int64
 }
 
 // of returns when a member was heard. Who was heard only before this node
-// listened counts as heard when the write began to wait.
+// listened counts as heard when it began to.
 func (h hearing) of(i events.Incarnation) int64 {
 	if at, ok := h.last[i]; ok {
 		return at
@@ -236,7 +237,7 @@ func (h hearing) of(i events.Incarnation) int64 {
 	if mutant.On(mutant.UnheardIsGone) {
 		return math.MinInt64 / 2
 	}
-	return h.began
+	return h.since
 }
 
 // unconfirmed returns the members that may still serve what was before at, and

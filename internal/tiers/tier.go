@@ -3,6 +3,7 @@ package tiers
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
 )
@@ -45,6 +46,9 @@ var (
 	// connection, an open breaker, a failed disk. The caller goes on without
 	// it.
 	ErrUnavailable = errors.New("tier is unavailable")
+	// ErrStalled is the ErrUnavailable of a disk that takes no copies for a
+	// moment, because it is behind with its own work: it is not lost.
+	ErrStalled = fmt.Errorf("%w: writes are stalled", ErrUnavailable)
 )
 
 // Fence is what a tier that keeps fences beside its copies (L3) knows of a

@@ -21,7 +21,6 @@ type fleet struct {
 	nats  *process.NATSServer
 	redis *process.RedisServer
 	dir   string
-	level slog.Level
 }
 
 func newFleet(t *testing.T) *fleet {

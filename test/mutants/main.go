@@ -32,18 +32,19 @@ func main() {
 	run := flag.String("run", ".", "only faults whose name matches this regular expression")
 	packages := flag.String("packages", suites, "packages whose tests judge, in this order")
 	jobs := flag.Int("jobs", max(1, runtime.NumCPU()/2), "how many faults are tried at once")
+	seeds := flag.Int("seeds", 200, "how many seeds the simulation tries")
 	list := flag.Bool("list", false, "print the faults and end")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := check(ctx, *run, strings.Split(*packages, ","), *jobs, *list); err != nil {
+	if err := check(ctx, *run, strings.Split(*packages, ","), *jobs, *seeds, *list); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func check(ctx context.Context, pattern string, packages []string, jobs int, list bool) error {
+func check(ctx context.Context, pattern string, packages []string, jobs, seeds int, list bool) error {
 	wanted, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func check(ctx context.Context, pattern string, packages []string, jobs int, lis
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := build(ctx, dir, packages)
+	s, err := build(ctx, dir, packages, seeds)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,17 +19,21 @@ import (
 	"github.com/raptorflow/tercet/internal/mutant"
 )
 
+// simulation is the package whose tests are as long as they are told to be.
+const simulation = "test/sim"
+
 // suite is one package's compiled tests.
 type suite struct {
 	dir    string // of the package, from the module's root
 	binary string
 	deps   map[string]bool // import paths of all that is linked into it
+	seeds  int             // for the simulation
 }
 
 type set struct{ suites []*suite }
 
 // build compiles each package's tests once, with all faults in them.
-func build(ctx context.Context, dir string, packages []string) (*set, error) {
+func build(ctx context.Context, dir string, packages []string, seeds int) (*set, error) {
 	s := &set{}
 	for _, p := range packages {
 		if _, err := os.Stat(p); errors.Is(err, os.ErrNotExist) {
@@ -44,7 +49,7 @@ func build(ctx context.Context, dir string, packages []string) (*set, error) {
 			if err != nil {
 				return nil, err
 			}
-			s.suites = append(s.suites, &suite{dir: p, binary: binary, deps: deps})
+			s.suites = append(s.suites, &suite{dir: p, binary: binary, deps: deps, seeds: seeds})
 		}
 	}
 	return s, nil
@@ -77,7 +82,10 @@ const mostTime = 5 * time.Minute
 func (s *suite) run(ctx context.Context, f mutant.Fault, pattern string) (killer string, text []byte) {
 	args := []string{"-test.failfast", "-test.v", "-test.timeout", mostTime.String(), "-test.run", pattern}
 	if s.deps["pgregory.net/rapid"] {
-		args = append(args, "-rapid.nofailfile") // a caught fault is no case to keep
+		args = append(args, "-rapid.nofailfile", "-rapid.shrinktime=0s") // a caught fault is no case to keep
+	}
+	if s.dir == simulation {
+		args = append(args, "-stop", "-seeds="+strconv.Itoa(s.seeds))
 	}
 	c := exec.CommandContext(ctx, s.binary, args...)
 	c.Dir = s.dir
@@ -182,17 +190,27 @@ func (s *set) kill(ctx context.Context, f mutant.Info, near []string) string {
 		if !x.feels(near) {
 			continue
 		}
-		killer, _ := x.run(ctx, f.Fault, ".")
-		if killer == "" {
-			continue
+		if killer := x.kill(ctx, f.Fault); killer != "" {
+			return strings.TrimPrefix(x.dir, "internal/") + " " + killer
 		}
-		// One that fails now and then is no proof.
+	}
+	return ""
+}
+
+// kill returns the test of this package that catches f, "" if none does.
+func (s *suite) kill(ctx context.Context, f mutant.Fault) string {
+	const tries = 3 // a test that fails now and then may have hidden the one that catches it
+	for range tries {
+		killer, _ := s.run(ctx, f, ".")
+		if killer == "" {
+			return ""
+		}
 		top, _, _ := strings.Cut(killer, "/")
 		alone := "^" + regexp.QuoteMeta(top) + "$"
-		again, _ := x.run(ctx, f.Fault, alone)
-		without, _ := x.run(ctx, mutant.None, alone)
+		again, _ := s.run(ctx, f, alone)
+		without, _ := s.run(ctx, mutant.None, alone)
 		if again != "" && without == "" {
-			return strings.TrimPrefix(x.dir, "internal/") + " " + killer
+			return killer
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@ package disk
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -205,8 +206,8 @@ func (s *Store) walk(op string, partition int, kind byte, from string, fn func(r
 // later birth is here, or alive, which is called with the key's fence, says
 // no; [tiers.ErrTooLarge], and drops an older copy, if e is larger than
 // [Config].MaxEntry; [ErrCorruptRow] if the key's fence can't be read; and
-// [tiers.ErrUnavailable], also while the disk can't keep up. It does not keep
-// e.
+// [tiers.ErrUnavailable], as [tiers.ErrStalled] while the disk can't keep up. It
+// does not keep e.
 //
 // No batch commits between the check and the store: alive runs on the writer's
 // goroutine, and must neither block nor call the store.
@@ -221,8 +222,8 @@ func (s *Store) Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bool)
 
 // FillAll stores copies of one partition, each as Fill would, in one write: for
 // those that can wait for company, at a fraction of the price. What is refused
-// is counted only; the error is [tiers.ErrUnavailable]. It keeps es and their
-// bytes, which must not change any more.
+// is counted only; the error is [tiers.ErrUnavailable] or [tiers.ErrStalled]. It
+// keeps es and their bytes, which must not change any more.
 func (s *Store) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry, tiers.Fence) bool) error {
 	if s.death.stalled.Load() {
 		return errStalled
@@ -230,7 +231,7 @@ func (s *Store) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry,
 	return s.submit(&fillAll{partition: partition, es: es, alive: alive, done: make(chan error, 1)})
 }
 
-var errStalled = errors.Join(tiers.ErrUnavailable, errors.New("disk tier: writes are stalled"))
+var errStalled = fmt.Errorf("disk tier: %w", tiers.ErrStalled)
 
 // Remove drops the values of keys and keeps their fences. Its error is
 // [tiers.ErrUnavailable].

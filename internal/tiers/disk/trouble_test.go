@@ -486,3 +486,24 @@ func TestCrashLeavesAPrefix(t *testing.T) {
 		}
 	}
 }
+
+// While pebble holds writes up, fills are turned away with an error of their
+// own: whoever takes it for the disk's death gives up a disk that is well.
+func TestFillDuringAStall(t *testing.T) {
+	s := open1(t, Config{})
+	e := tiertest.Entry(t, "k", 1, "v")
+	s.death.stalled.Store(true)
+	if err := s.Fill(0, e, nil); !errors.Is(err, tiers.ErrStalled) || !errors.Is(err, tiers.ErrUnavailable) {
+		t.Fatalf("fill during a stall: %v, want ErrStalled", err)
+	}
+	if err := s.FillAll(0, []tiers.Entry{e}, nil); !errors.Is(err, tiers.ErrStalled) {
+		t.Fatalf("fill of several during a stall: %v, want ErrStalled", err)
+	}
+	s.death.stalled.Store(false)
+	if err := s.Err(); err != nil {
+		t.Fatalf("the store died of a stall: %v", err)
+	}
+	if err := s.Fill(0, e, nil); err != nil {
+		t.Fatalf("fill after the stall: %v", err)
+	}
+}

@@ -96,9 +96,8 @@ func TestPromises(t *testing.T) {
 		q := queue(t, c)
 		now := start
 		type state struct {
-			since    time.Time
-			highest  events.Position
-			released time.Time
+			since   time.Time
+			highest events.Position
 		}
 		waiting := map[string]state{}
 		released := map[string]time.Time{}

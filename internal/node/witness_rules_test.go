@@ -1,0 +1,143 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/memlog"
+	"github.com/raptorflow/tercet/internal/node"
+)
+
+// inWitnessedFleet runs test where nodes share an L2 and a witness, which a
+// barrier can hold up.
+func inWitnessedFleet(t *testing.T, test func(t *testing.T, f *fleet, raising *barrier, witnessed options)) {
+	t.Helper()
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.shared, f.witness = newSharedTier(), &memoryWitness{}
+		raising := &barrier{}
+		defer raising.open()
+		test(t, f, raising, options{deps: func(d *node.Deps) { d.Witness = slowWitness{f.witness, raising} }})
+	})
+}
+
+func (w *memoryWitness) position() events.Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.kept.Position
+}
+
+// H6, P13: a write returns once the witness covers its record.
+func TestWriteReturnsOnceItIsWitnessed(t *testing.T) {
+	inWitnessedFleet(t, func(t *testing.T, f *fleet, _ *barrier, o options) {
+		a := f.start("a", o)
+		token := a.put("k", "v")
+		if at := token.At(0).Position; f.witness.position() < at {
+			t.Fatalf("put at %d returned while the witness was at %d", at, f.witness.position())
+		}
+	})
+}
+
+// H5: no copy leaves the process before the witness covers its birth.
+func TestCopiesWaitForTheWitness(t *testing.T) {
+	inWitnessedFleet(t, func(t *testing.T, f *fleet, raising *barrier, o options) {
+		a := f.start("a", o)
+		raising.shut()
+		ctx, cancel := context.WithTimeout(context.Background(), lease/5)
+		defer cancel()
+		token, err := a.Put(ctx, "k", []byte("v"), node.PutOptions{})
+		if err == nil {
+			t.Fatal("put returned without its witness")
+		}
+		if _, err := f.shared.Get(ctx, "k", nil); err == nil {
+			t.Fatalf("copy born at %d lies in L2 while the witness is at %d", token.At(0).Position, f.witness.position())
+		}
+	})
+}
+
+// H3: a pulse makes nobody fresh before the witness was raised to it.
+func TestFreshnessWaitsForTheWitness(t *testing.T) {
+	inWitnessedFleet(t, func(t *testing.T, f *fleet, raising *barrier, o options) {
+		raising.shut()
+		o.early = true
+		a := f.start("a", o)
+		time.Sleep(lease / 2)
+		if err := a.Serving(); !errors.Is(err, node.ErrNotServing) {
+			t.Fatalf("serving before the witness was raised: %v", err)
+		}
+		raising.open()
+		synctest.Wait()
+		if err := a.Serving(); err != nil {
+			t.Fatalf("not serving though the witness was raised: %v", err)
+		}
+	})
+}
+
+// H3, G8: everybody who had applied the log's tail is gone, and so is the
+// tail; only the witness remembers. Whoever starts then opens a new epoch,
+// whether the log has not grown back to the witness's place, or has grown past
+// it with other records.
+func TestWitnessProvesALossThatNobodyRemembers(t *testing.T) {
+	for name, grow := range map[string]int{"shorter": 0, "other records": 40} {
+		t.Run(name, func(t *testing.T) {
+			inWitnessedFleet(t, func(t *testing.T, f *fleet, _ *barrier, o options) {
+				a := f.start("a", o)
+				_, kept := f.stream.Bounds()
+				for range 10 {
+					a.put("k", "lost")
+				}
+				old := a.Epoch("k")
+				a.crash(0)
+				f.stream.Rollback(kept)
+				for range grow {
+					f.stream.AppendForeign([]byte("another record"))
+				}
+				began := time.Now()
+				b := f.start("b", o)
+				if took := time.Since(began); took > lease/2 {
+					t.Errorf("took %v to find out; the first pulse tells", took)
+				}
+				f.caughtUp(b)
+				if e := b.Epoch("k"); e == old {
+					t.Fatalf("still in epoch %s, which lost its tail", old)
+				}
+				b.wants("k", "")
+			})
+		})
+	}
+}
+
+// H3, G8: a pulse from before a change of history proves nothing behind it,
+// though its witness is slow and the old epoch is read through once more.
+func TestPulseFromBeforeTheChangeMakesNobodyFresh(t *testing.T) {
+	inWitnessedFleet(t, func(t *testing.T, f *fleet, raising *barrier, o options) {
+		a := f.start("a", o)
+		a.put("k", "v")
+		raising.shut()
+		time.Sleep(lease / 4) // a pulse is applied and waits for the witness
+		old := a.Epoch("k")
+		if err := a.appends(&events.Invalidate{Scope: ofK}); err != nil {
+			t.Fatal(err)
+		}
+		f.caughtUp(a)
+		_, last := f.stream.Bounds()
+		a.log.Inject(memlog.Faults{Deliver: func(p events.Position) memlog.Route {
+			if p >= last {
+				return memlog.Stalled
+			}
+			return memlog.Delivered
+		}})
+		f.stream.Rollback(last - 1)
+		f.await("the old epoch to be read again", func() bool {
+			return a.Stats().Regressions == 1 && a.Epoch("k") == old && a.Stats().Partitions[0].Applied == last-1
+		})
+		raising.open()
+		synctest.Wait()
+		if err := a.Serving(); err == nil {
+			t.Fatal("serving in the epoch that it has left")
+		}
+	})
+}
