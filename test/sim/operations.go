@@ -106,6 +106,8 @@ func (w *World) step(s step) {
 			})
 		}
 		all.Wait()
+	case "race":
+		w.race(m, s)
 	case "change":
 		w.change(m, s, node.Logged)
 	case "change everywhere":
@@ -127,6 +129,22 @@ func (w *World) step(s step) {
 	default:
 		w.fault(m, s)
 	}
+}
+
+// race lets a load run while its row is changed, and others ask meanwhile.
+func (w *World) race(m *machine, s step) {
+	w.change(m, s, node.Logged)
+	key := w.plan.keys[s.key%len(w.plan.keys)]
+	var all sync.WaitGroup
+	all.Go(func() { w.read(m, key, consistency.Level{}, nil) })
+	time.Sleep(w.roll.between(0, 3*time.Millisecond))
+	all.Go(func() { w.change(m, s, node.Logged) })
+	for range 3 {
+		time.Sleep(w.roll.between(0, 4*time.Millisecond))
+		all.Go(func() { w.read(m, key, consistency.Strong(), nil) })
+		all.Go(func() { w.read(m, key, consistency.Level{}, w.sessions[0]) })
+	}
+	all.Wait()
 }
 
 // rowOf returns the key that a reading step reads.
