@@ -24,6 +24,8 @@ type Store struct {
 	db         *pebble.DB
 	death      *death
 	opened     Opening
+	filter     *filter
+	learnt     chan struct{} // closed when the filter is complete, or never will be
 
 	jobs   chan job      // to the writer; closed by Close, when nobody is inside
 	writer chan struct{} // closed when the writer has ended
@@ -41,8 +43,15 @@ func newStore(cfg Config, dir directory, n int, db *pebble.DB, dt *death, opened
 	s := &Store{
 		cfg: cfg, dir: dir, generation: n, db: db, death: dt, opened: opened,
 		jobs: make(chan job), writer: make(chan struct{}), idle: make(chan struct{}, 1),
+		filter: newFilter(), learnt: make(chan struct{}),
 	}
 	go s.write()
+	if opened.Fresh {
+		s.filter.ready.Store(true)
+		close(s.learnt)
+	} else {
+		go s.learn()
+	}
 	return s
 }
 
