@@ -102,6 +102,16 @@ func (d *drive) backUp() {
 	d.backups = append(d.backups, d.now.clone())
 }
 
+// backup returns a random backup; nil if there is none.
+func (d *drive) backup(roll *dice) *content {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.backups) == 0 {
+		return nil
+	}
+	return pick(roll, d.backups)
+}
+
 // restore puts another content in the place of everything.
 func (d *drive) restore(c *content) {
 	d.mu.Lock()

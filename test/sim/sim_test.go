@@ -15,6 +15,7 @@ var (
 	seeds = flag.Int("seeds", 1000, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
 	seed  = flag.Uint64("seed", 0, "run this seed alone, and print its trace with -v")
+	stop  = flag.Bool("stop", false, "stop at the first violation, as -failfast does")
 	procs = flag.Int("procs", 1, "GOMAXPROCS: with one a seed reproduces most runs")
 )
 
@@ -43,7 +44,7 @@ func run(t *testing.T, seed uint64) (r *Result) {
 // failFast reports whether go test was told to stop at the first failure.
 func failFast() bool {
 	f := flag.Lookup("test.failfast")
-	return f != nil && f.Value.String() == "true"
+	return *stop || f != nil && f.Value.String() == "true"
 }
 
 // TestSeeds runs a fixed set of seeds: no guarantee is violated, and every
