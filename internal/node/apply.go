@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/coherence"
+	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
@@ -65,7 +66,7 @@ func (p *partition) apply(steps []coherence.Step) (own *ownPulse) {
 		e := p.world.Apply(s)
 		p.act(s.Mark, e)
 		if s.Mark.ID.Publisher == p.n.incarnation {
-			p.own.note(s.Mark.ID.Counter, s.Mark.Position)
+			p.own.note(s.Mark.ID.Counter, consistency.Point{Epoch: p.world.Epoch(), Position: s.Mark.Position})
 			if mutant.On(mutant.AnyRecordIsPulse) {
 				p.fresh.Store(p.n.clock.Now().Holder)
 			}

@@ -157,24 +157,33 @@ func (p *partition) until(ctx context.Context, cond func() bool) error {
 type ownRecords struct {
 	mu   sync.Mutex
 	ring [1024]struct {
-		counter  uint64
-		position events.Position
+		counter uint64
+		at      consistency.Point
 	}
 }
 
-func (o *ownRecords) note(counter uint64, p events.Position) {
+func (o *ownRecords) note(counter uint64, at consistency.Point) {
 	o.mu.Lock()
 	slot := &o.ring[counter%uint64(len(o.ring))]
-	slot.counter, slot.position = counter, p
+	slot.counter, slot.at = counter, at
 	o.mu.Unlock()
 }
 
-// at returns where the record was applied; 0 if it was not, or too long ago.
-func (o *ownRecords) at(counter uint64) events.Position {
+// at returns where the record was applied, and in which epoch; the zero Point
+// if it was not, too long ago, or in a history that is over.
+func (o *ownRecords) at(counter uint64) consistency.Point {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if slot := o.ring[counter%uint64(len(o.ring))]; slot.counter == counter {
-		return slot.position
+		return slot.at
 	}
-	return 0
+	return consistency.Point{}
+}
+
+// forget drops what belongs to a history that is over: a writer that waited
+// for its place there must not take the record at that place here for its own.
+func (o *ownRecords) forget() {
+	o.mu.Lock()
+	clear(o.ring[:])
+	o.mu.Unlock()
 }

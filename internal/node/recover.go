@@ -87,6 +87,7 @@ func (p *partition) restart(left ...events.Epoch) {
 	// noted the old lease find it gone when they look again.
 	p.fresh.Store(never)
 	p.pulses.forget()
+	p.own.forget()
 	p.mu.Lock()
 	p.fresh.Store(never) // again: a pulse may have been confirmed in between
 	p.world = coherence.Successor(p.world, left...)

@@ -121,25 +121,37 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	fail := func(at events.Position, err error, hint string) error {
 		return &Error{Op: op, Key: key, Position: at, Err: err, Hint: hint}
 	}
+	changed := func() (consistency.Point, error) {
+		return consistency.Point{}, fail(0, &events.PublishError{Outcome: events.ErrIndeterminate,
+			Cause: events.ErrHistoryChanged}, "the log's history changed under the write; write again")
+	}
 	if p.n.leaving.Load() {
 		return consistency.Point{}, fail(0, &events.PublishError{Outcome: events.ErrNotLanded, Cause: ErrNotServing}, "")
 	}
+	epoch := events.Epoch(p.epoch.Load())
 	at, id, err := p.out.Append(ctx, c)
 	if err != nil {
 		return consistency.Point{}, fail(0, err, hintFor(err))
 	}
 	p.n.stats.writes.Add(1)
 	if err := p.until(ctx, func() bool { return p.applied.Load() >= uint64(at) || mutant.On(mutant.ReturnBeforeApplied) }); err != nil {
-		return consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at},
+		if events.Epoch(p.epoch.Load()) != epoch {
+			return changed() // at may be a place of a history that is over
+		}
+		return consistency.Point{Epoch: epoch, Position: at},
 			fail(at, err, "the write is durable in the log; only this node has not applied it in time")
 	}
 	// The record at the position that we were told must be ours: if the log
-	// lost its tail meanwhile, another one may stand there (H2).
-	if own := p.own.at(id.Counter); own != at && !mutant.On(mutant.OwnRecordNotChecked) && !mutant.On(mutant.ReturnBeforeApplied) {
-		return consistency.Point{}, fail(0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate,
-			Cause: events.ErrHistoryChanged}, "the log's history changed under the write; write again")
+	// lost its tail meanwhile, another one may stand there (H2). The epoch is
+	// that in which it was applied, or a value of a lost history would be
+	// stamped as one of this.
+	point := p.own.at(id.Counter)
+	if point.Position != at && !mutant.On(mutant.OwnRecordNotChecked) && !mutant.On(mutant.ReturnBeforeApplied) {
+		return changed()
 	}
-	point := consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at}
+	if mutant.On(mutant.OwnRecordNotChecked) || mutant.On(mutant.ReturnBeforeApplied) {
+		point = consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at}
+	}
 	if concern == Everywhere && !mutant.On(mutant.EverywhereIsLogged) {
 		if err := p.everywhere(ctx, at); err != nil {
 			return point, fail(at, err, "the write is in the log; some members may still serve the old value")

@@ -31,7 +31,7 @@ func run(t *testing.T, seed uint64) (r *Result) {
 	t.Helper()
 	// In a bubble a goroutine that waits for a mutex holds up time for ever;
 	// and so does one that spins.
-	watch := time.AfterFunc(time.Minute, func() {
+	watch := time.AfterFunc(30*time.Second, func() {
 		stacks := make([]byte, 1<<20)
 		fmt.Fprintf(os.Stderr, "seed %d does not end\n%s\n", seed, stacks[:runtime.Stack(stacks, true)])
 		os.Exit(2)
