@@ -16,6 +16,10 @@ RUN_FLAGS := $(if $(INPUT),--input '$(INPUT)') $(if $(filter-out 0,$(KEEP)),--ke
 FUZZTIME ?= 10s
 PARALLEL ?= 2
 
+# make sim SEEDS=100000 FIRST=1: one seed is one run of a fleet.
+SEEDS ?= 10000
+FIRST ?= 1
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,9 +64,13 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 mutants: ## Take the protocol's remedies away one by one: a test must notice each (ARGS=-run=name)
 	go run ./test/mutants $(ARGS)
 
+.PHONY: sim
+sim: ## Simulate SEEDS (10000) fleets in virtual time, from seed FIRST (1) on
+	go test ./test/sim -count 1 -v -timeout 24h -run TestSeeds -seeds $(SEEDS) -first $(FIRST)
+
 .PHONY: bench
 bench: ## Measure our paths beside the raw libraries
-	cd bench && go run .
+	cd bench && go run . $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -22,7 +21,6 @@ import (
 	"github.com/raptorflow/tercet/internal/warmer"
 	"github.com/raptorflow/tercet/internal/warmer/hotset"
 	"github.com/raptorflow/tercet/internal/warmer/natslink"
-	"github.com/raptorflow/tercet/internal/warmer/worker"
 )
 
 const long = `warmer learns from the nodes which keys are read most, follows the domain's log,
@@ -81,14 +79,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	metrics := []ops.Samples{samples(w)}
 	runs := []func(context.Context) error{w.Run}
 	if own != nil {
-		carrier, err := worker.New(work, own, worker.Config{
-			Concurrency: c.Warmer.Concurrency, Rate: c.Warmer.Rate, Timeout: c.Warmer.Timeout + time.Second, Logger: log,
-		})
-		if err != nil {
-			return err
-		}
-		metrics = append(metrics, workerSamples(carrier), originSamples(own.http))
-		runs = append(runs, carrier.Run)
+		metrics = append(metrics, workerSamples(own.node), originSamples(own.http))
 	}
 	server, err := ops.NewServer(c.HTTP, func() error { return ready(nc) }, log, join(metrics))
 	if err != nil {

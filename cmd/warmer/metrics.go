@@ -4,7 +4,7 @@ import (
 	"github.com/raptorflow/tercet/cmd/internal/ops"
 	"github.com/raptorflow/tercet/internal/origin/http"
 	"github.com/raptorflow/tercet/internal/warmer"
-	"github.com/raptorflow/tercet/internal/warmer/worker"
+	"github.com/raptorflow/tercet/pkg/client"
 )
 
 func join(all []ops.Samples) ops.Samples {
@@ -39,9 +39,9 @@ func samples(w *warmer.Warmer) ops.Samples {
 	}
 }
 
-func workerSamples(w *worker.Worker) ops.Samples {
+func workerSamples(n *client.Client) ops.Samples {
 	return func() []ops.Sample {
-		c := w.Counters()
+		c := n.WarmingStats()
 		return []ops.Sample{
 			sample("warming_reloads_total", "Keys reloaded.", c.Reloaded),
 			sample("warming_failures_total", "Keys whose load failed.", c.Failed),

@@ -11,9 +11,7 @@ import (
 
 	"github.com/raptorflow/tercet/cmd/internal/link"
 	"github.com/raptorflow/tercet/internal/config"
-	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/origin/http"
-	"github.com/raptorflow/tercet/internal/warmer/worker"
 	"github.com/raptorflow/tercet/pkg/client"
 )
 
@@ -23,8 +21,6 @@ type origin struct {
 	http *http.Origin
 	node *client.Client
 }
-
-var _ worker.Reloader = (*origin)(nil)
 
 // joinWithin is how long the warmer's node may take to join the domain.
 const joinWithin = time.Minute
@@ -59,32 +55,18 @@ func openOrigin(ctx context.Context, nc *nats.Conn, c *config.Config, log *slog.
 	return &origin{h, n}, nil
 }
 
-// loader asks the origin. A value that may not be stored is an error here: this
-// node has no readers who would want it all the same.
+// loader asks the origin.
 func loader(h *http.Origin) client.Loader {
 	return func(ctx context.Context, key string) (client.Loaded, error) {
 		r, err := h.Fetch(ctx, key)
+		if errors.Is(err, http.ErrNoRoute) {
+			err = fmt.Errorf("%w: %w", client.ErrNoOrigin, err)
+		}
 		if err != nil {
 			return client.Loaded{}, err
 		}
-		if !r.Store {
-			return client.Loaded{}, fmt.Errorf("fetch %.100q: %w", key, worker.ErrNotStorable)
-		}
-		return client.Loaded{Value: r.Body, TTL: r.TTL, Tags: r.Tags, NotFound: r.NotFound}, nil
+		return client.Loaded{Value: r.Body, TTL: r.TTL, Tags: r.Tags, NotFound: r.NotFound, NoStore: !r.Store}, nil
 	}
-}
-
-// Reload implements [worker.Reloader]. The node reads at the strong level, so
-// that it has applied the fence behind the request by then.
-func (o *origin) Reload(ctx context.Context, key string, _ events.Position) error {
-	if !o.http.Serves(key) {
-		return worker.ErrNoLoader
-	}
-	err := o.node.Reload(ctx, key)
-	if errors.Is(err, http.ErrNoRoute) {
-		return fmt.Errorf("%w: %w", worker.ErrNoLoader, err)
-	}
-	return err
 }
 
 func (o *origin) close(ctx context.Context, log *slog.Logger) {

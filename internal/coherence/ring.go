@@ -9,28 +9,38 @@ const remembered = 1 << 16
 
 // ring remembers the digests of the last positions.
 type ring struct {
-	digests []events.Digest
+	digests []events.Digest // grows up to remembered
 	last    events.Position
 	n       int
 }
 
 func (r *ring) push(p events.Position, d events.Digest) {
-	if r.digests == nil {
-		r.digests = make([]events.Digest, remembered)
-	}
 	if p != r.last+1 {
 		r.n = 0
 	}
-	r.digests[uint64(p)%remembered] = d
+	if r.n == len(r.digests) && r.n < remembered {
+		r.grow()
+	}
+	r.digests[uint64(p)%uint64(len(r.digests))] = d
 	r.last = p
-	r.n = min(r.n+1, remembered)
+	r.n = min(r.n+1, len(r.digests))
+}
+
+// grow doubles the ring: most logs are quiet, and many of them may be open.
+func (r *ring) grow() {
+	digests := make([]events.Digest, max(64, 2*len(r.digests)))
+	for i := range r.n {
+		p := uint64(r.last) - uint64(i)
+		digests[p%uint64(len(digests))] = r.digests[p%uint64(len(r.digests))]
+	}
+	r.digests = digests
 }
 
 func (r *ring) at(p events.Position) (events.Digest, bool) {
 	if r.n == 0 || p > r.last || uint64(r.last-p) >= uint64(r.n) {
 		return events.Digest{}, false
 	}
-	return r.digests[uint64(p)%remembered], true
+	return r.digests[uint64(p)%uint64(len(r.digests))], true
 }
 
 func (r *ring) forget() { r.n = 0 }

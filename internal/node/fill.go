@@ -422,7 +422,7 @@ func (k *keeper) share(ctx context.Context, p *partition, e tiers.Entry) {
 	}
 	// A copy that outlives the record it was born behind, in a log that lost
 	// its tail, would pass for one of the new history (H5).
-	if err := p.testify(ctx, e.Birth()); err != nil && !mutant.On(mutant.CopiesOutrunWitness) {
+	if err := p.testify(ctx, e.Epoch(), e.Birth()); err != nil && !mutant.On(mutant.CopiesOutrunWitness) {
 		n.stats.notKept.Add(1)
 		return
 	}

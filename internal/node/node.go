@@ -175,6 +175,9 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return p.beat(following) })
 	}
 	g.Go(func() error { return n.keeper.run(following) })
+	if n.disk != nil {
+		g.Go(func() error { return n.syncNowAndThen(following) })
+	}
 	if n.peers != nil {
 		g.Go(func() error { return n.peers.Listen(following, n.incarnation, n.asked, n.confirmed) })
 	}
@@ -198,6 +201,27 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	}
 	return fault
+}
+
+// syncNowAndThen bounds what a restart has to replay: batches are committed
+// unsynced, and the disk may hold back the last of them even from a process
+// that is killed.
+func (n *Node) syncNowAndThen(ctx context.Context) error {
+	tick := time.NewTicker(n.cfg.Settings.PulseInterval())
+	defer tick.Stop()
+	for synced := uint64(0); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if now := n.stats.applied.Load(); now != synced {
+			// A disk that fails is noticed by who commits to it.
+			if err := n.disk.Sync(); err == nil {
+				synced = now
+			}
+		}
+	}
 }
 
 // leaveTimeout bounds the farewell of a node whose log does not answer.

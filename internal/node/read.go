@@ -191,7 +191,9 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 					e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 				}
 				_ = n.memory.Put(e)
-				n.keeper.keep(p, e)
+				if rand.Uint32()%promoteOneIn == 0 {
+					n.keeper.keep(p, e)
+				}
 				n.stats.sharedHits.Add(1)
 				return Result{Entry: e, Source: FromShared}, true, fence
 			}
@@ -203,7 +205,8 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 	return Result{}, false, fence
 }
 
-// promoteOneIn is how many hits on disk bring one copy into memory. A copy
+// promoteOneIn is how many hits on disk bring one copy into memory, and how
+// many in the shared tier one onto the disk. A copy
 // asked for once displaces one that is asked for often, and displacing costs a
 // fifth of the hit. Over Zipf loads of exponents 0.7 and 0.99, in a memory for
 // a fifteenth to a quarter of the keys, still or drifting, one in four yields

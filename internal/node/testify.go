@@ -45,8 +45,14 @@ func (w *witnessed) note(t Testimony) {
 	w.mu.Unlock()
 }
 
-// errUnwitnessed reports that the witness could not be asked.
-var errUnwitnessed = errors.New("witness is out of reach")
+var (
+	// errUnwitnessed reports that the witness could not be asked.
+	errUnwitnessed = errors.New("witness is out of reach")
+	// errBehindWitness reports a witness that was asked and knows of records
+	// that this node has not applied. They may be on their way, or lost: until
+	// that is known, nothing may rest on the witness's consent.
+	errBehindWitness = errors.New("witness is ahead of this node")
+)
 
 // testimony returns what this node would testify now.
 func (p *partition) testimony() (Testimony, bool) {
@@ -57,21 +63,29 @@ func (p *partition) testimony() (Testimony, bool) {
 	return t, whole && t.Epoch != 0
 }
 
-// testify returns once the witness covers at in the present epoch and agrees
-// with this node's history. Callers at the same time share one operation: who
-// comes while one is under way waits for the next.
+// testify returns once the witness covers at, which this node applied in epoch,
+// and agrees with this node's history. Callers at the same time share one
+// operation: who comes while one is under way waits for the next.
 //
-// It returns nil without a witness, errUnwitnessed if it can't be asked, and
-// an *events.HistoryError if it contradicts, after which the partition begins
-// anew.
-func (p *partition) testify(ctx context.Context, at events.Position) error {
+// It returns nil without a witness, errUnwitnessed if it can't be asked,
+// errBehindWitness if this node does not come to where the witness is, and an
+// *events.HistoryError if it contradicts, after which the partition begins
+// anew, or if that has happened since at was applied: nothing that this node
+// says now would cover at.
+func (p *partition) testify(ctx context.Context, epoch events.Epoch, at events.Position) error {
 	if p.n.witness == nil {
 		return nil
 	}
 	for {
-		epoch := events.Epoch(p.epoch.Load())
+		now := events.Epoch(p.epoch.Load())
+		if epoch == 0 { // not known when at was applied
+			epoch = now
+		}
 		if p.testified.covers(epoch, at) {
 			return nil
+		}
+		if now != epoch || events.Position(p.applied.Load()) < at {
+			return &events.HistoryError{At: at, Evidence: fmt.Sprintf("applied in epoch %s, of which this node is not there any more", epoch)}
 		}
 		p.testified.mu.Lock()
 		running := p.testified.running
@@ -84,7 +98,8 @@ func (p *partition) testify(ctx context.Context, at events.Position) error {
 			case <-running:
 				continue
 			case <-ctx.Done():
-				return ctx.Err()
+				// One that can't be reached answers sooner.
+				return fmt.Errorf("%w: %w", errBehindWitness, ctx.Err())
 			}
 		}
 		err := p.raise(ctx, Testimony{})
@@ -124,7 +139,7 @@ func (p *partition) agree(ctx context.Context, kept Testimony) error {
 	if err := p.until(ctx, func() bool {
 		return p.applied.Load() >= uint64(kept.Position) || p.epoch.Load() != uint64(kept.Epoch)
 	}); err != nil {
-		return fmt.Errorf("%w: it is ahead, at %d: %w", errUnwitnessed, kept.Position, err)
+		return fmt.Errorf("%w, at %d: %w", errBehindWitness, kept.Position, err)
 	}
 	p.mu.RLock()
 	own, known := p.world.DigestAt(kept.Position)

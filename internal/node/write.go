@@ -149,13 +149,17 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	// (H6).
 	witnessing, cancel := context.WithTimeout(ctx, unwitnessedFor)
 	defer cancel()
-	switch err := p.testify(witnessing, at); {
+	switch err := p.testify(witnessing, point.Epoch, at); {
 	case err == nil, mutant.On(mutant.WriteUnwitnessed):
 	case errors.Is(err, events.ErrHistoryChanged):
 		return point, fail(at, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: err},
 			"the log's history changed under the write; write again")
 	case ctx.Err() != nil:
 		return point, fail(at, ctx.Err(), "the write is in the log, but not witnessed")
+	case errors.Is(err, errBehindWitness):
+		// Among the records that this node lacks may be the pulse of a member
+		// that the write did not wait for (H3).
+		return point, fail(at, err, "the write is in the log; whether it is everywhere is not known yet")
 	default:
 		p.n.stats.unwitnessed.Add(1)
 	}

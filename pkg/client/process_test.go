@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/pkg/client"
+	"github.com/raptorflow/tercet/test/process"
 )
 
 // memberEnv makes the test binary a member of a domain instead of a test: it
@@ -168,5 +169,10 @@ func (m *member) kill() {
 	_ = m.cmd.Wait() // killed, or dead before
 }
 
-func (m *member) pause()  { _ = m.cmd.Process.Signal(syscall.SIGSTOP) }
+func (m *member) pause() {
+	m.t.Helper()
+	_ = m.cmd.Process.Signal(syscall.SIGSTOP)
+	await(m.t, "every thread to stop", func() bool { return process.Stopped(m.cmd.Process.Pid) == nil })
+}
+
 func (m *member) resume() { _ = m.cmd.Process.Signal(syscall.SIGCONT) }

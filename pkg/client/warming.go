@@ -60,8 +60,17 @@ func (c *Client) buildWorker() error {
 	if err != nil {
 		return err
 	}
-	c.warming.worker, err = worker.New(work, reloader{c}, worker.Config{})
+	c.warming.worker, err = worker.New(work, reloader{c}, worker.Config{Logger: c.cfg.Logger})
 	return err
+}
+
+// WarmingStats returns what this process's worker for the warmer has counted;
+// all zero without an Origin.
+func (c *Client) WarmingStats() worker.Counters {
+	if c.warming.worker == nil {
+		return worker.Counters{}
+	}
+	return c.warming.worker.Counters()
 }
 
 // start runs what was built until halt.

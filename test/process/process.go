@@ -104,14 +104,15 @@ func (p *Process) Restart() {
 func (p *Process) Pause() {
 	p.t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
-	p.waitFor("stop of all threads", p.stopped)
+	p.waitFor("stop of all threads", func() error { return Stopped(p.Pid()) })
 }
 
-// stopped reads the threads' states from /proc.
-func (p *Process) stopped() error {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
+// Stopped returns nil once every thread of a process has stopped, and otherwise
+// which has not, as /proc tells.
+func Stopped(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil || len(threads) == 0 {
-		return fmt.Errorf("no threads of process %d: %v", p.Pid(), err)
+		return fmt.Errorf("no threads of process %d: %v", pid, err)
 	}
 	for _, file := range threads {
 		stat, err := os.ReadFile(file)

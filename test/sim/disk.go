@@ -102,6 +102,16 @@ func (d *drive) backUp() {
 	d.backups = append(d.backups, d.now.clone())
 }
 
+// backup returns a random backup; nil if there is none.
+func (d *drive) backup(roll *dice) *content {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.backups) == 0 {
+		return nil
+	}
+	return pick(roll, d.backups)
+}
+
 // restore puts another content in the place of everything.
 func (d *drive) restore(c *content) {
 	d.mu.Lock()
@@ -171,8 +181,7 @@ func (x *diskPort) Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bo
 
 func (x *diskPort) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry, tiers.Fence) bool) error {
 	for _, e := range es {
-		err := x.Fill(partition, e, func(f tiers.Fence) bool { return alive(e, f) })
-		if errors.Is(err, tiers.ErrUnavailable) {
+		if err := x.Fill(partition, e, func(f tiers.Fence) bool { return alive(e, f) }); errors.Is(err, tiers.ErrUnavailable) {
 			return err
 		}
 	}

@@ -102,10 +102,9 @@ func (w *World) strikeDisk(m *machine, s step) bool {
 	other := w.machines[(s.machine+1)%len(w.machines)].drive
 	switch s.what {
 	case "disk rolled back":
-		if len(d.backups) == 0 {
+		if from = d.backup(w.roll); from == nil {
 			return false
 		}
-		from = pick(w.roll, d.backups)
 	case "disk cloned":
 		other.mu.Lock()
 		from = other.now.clone()

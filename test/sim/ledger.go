@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
@@ -89,7 +90,10 @@ func (l *ledger) takeLocked() {
 			case *events.End:
 				e.scopes = append(e.scopes, l.brackets[c.Bracket])
 			case *events.EpochChange:
-				e.all, e.opens, e.epoch = true, true, c.Epoch
+				// Where it stands counts in what it is called.
+				there := coherence.New()
+				there.Apply(coherence.Step{Mark: d.Mark, Record: r})
+				e.all, e.opens, e.epoch = true, true, there.Epoch()
 			}
 		}
 	}

@@ -100,6 +100,7 @@ func (w *World) step(s step) {
 		for i := range 6 {
 			all.Go(func() {
 				time.Sleep(w.roll.between(0, 5*time.Millisecond))
+				s := s
 				s.choice += i
 				w.read(w.machines[(s.machine+i%2)%len(w.machines)], key, w.levelOf(s), nil)
 			})
@@ -445,6 +446,12 @@ func (w *World) bracket(m *machine, s step) {
 			time.Sleep(s.dur)
 		}
 		err := w.origin.commit(id, key)
+		if p.isDead() && err == nil && w.ledgers[p.partition(key)].brokenBetween(start, w.trace.now()) {
+			// The log lost the bracket and the writer its memory of it: nobody
+			// is left to fence the commit, and nothing was promised.
+			w.orphaned.Store(true)
+			w.count.strike("writer: commits in a bracket that the log lost")
+		}
 		w.trace.add(m.name, "commits %s, version %v, in bracket %x: %v", key, w.versions([]string{key}), id[:4], err)
 		time.Sleep(s.dur / 8)
 		return err
@@ -488,7 +495,7 @@ func (w *World) final() {
 				}
 				for row, v := range r.values {
 					// A page is fenced with its rows only where their tags are.
-					if now := w.origin.read(row); k != w.plan.page && v != now && w.settledHistory(row) {
+					if now := w.origin.read(row); k != w.plan.page && v != now && w.settledHistory(row) && !(w.orphaned.Load() && k == w.plan.bracketed[0]) {
 						w.violate("stale for ever", "%s; the origin has version %d", r, now)
 					}
 				}

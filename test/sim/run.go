@@ -38,6 +38,7 @@ type World struct {
 
 	healed     atomic.Bool // no more noise
 	lateCopies atomic.Bool
+	orphaned   atomic.Bool // a dead writer committed in a bracket that the log had lost
 	rolledBack atomic.Bool // a tier came back from a copy
 	debts      atomic.Int64
 

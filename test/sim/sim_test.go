@@ -15,7 +15,7 @@ var (
 	seeds = flag.Int("seeds", 1000, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
 	seed  = flag.Uint64("seed", 0, "run this seed alone, and print its trace with -v")
-	stop  = flag.Bool("stop", false, "stop at the first violation")
+	stop  = flag.Bool("stop", false, "stop at the first violation, as -failfast does")
 	procs = flag.Int("procs", 1, "GOMAXPROCS: with one a seed reproduces most runs")
 )
 
@@ -29,8 +29,22 @@ func TestMain(m *testing.M) {
 // run runs one seed in a bubble of its own.
 func run(t *testing.T, seed uint64) (r *Result) {
 	t.Helper()
+	// In a bubble a goroutine that waits for a mutex holds up time for ever;
+	// and so does one that spins.
+	watch := time.AfterFunc(time.Minute, func() {
+		stacks := make([]byte, 1<<20)
+		fmt.Fprintf(os.Stderr, "seed %d does not end\n%s\n", seed, stacks[:runtime.Stack(stacks, true)])
+		os.Exit(2)
+	})
+	defer watch.Stop()
 	synctest.Test(t, func(*testing.T) { r = Run(seed) })
 	return r
+}
+
+// failFast reports whether go test was told to stop at the first failure.
+func failFast() bool {
+	f := flag.Lookup("test.failfast")
+	return *stop || f != nil && f.Value.String() == "true"
 }
 
 // TestSeeds runs a fixed set of seeds: no guarantee is violated, and every
@@ -42,10 +56,11 @@ func TestSeeds(t *testing.T) {
 	}
 	total := NewCounts()
 	began := time.Now()
-	bad := 0
+	bad, done := 0, 0
 	for s := from; s < from+uint64(n); s++ {
 		r := run(t, s)
 		total.Add(r.Counts)
+		done++
 		if len(r.Violations) > 0 {
 			bad++
 			t.Errorf("seed %d violates:", s)
@@ -55,7 +70,7 @@ func TestSeeds(t *testing.T) {
 			if bad == 1 || *seed != 0 {
 				t.Logf("trace of seed %d; to rerun: go test ./test/sim -run TestSeeds -seed %d -v\n%s", s, s, r.Trace)
 			}
-			if *stop || bad >= 20 {
+			if failFast() || bad >= 20 {
 				break
 			}
 		} else if *seed != 0 && testing.Verbose() {
@@ -63,11 +78,11 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
+	n = done
 	t.Logf("%d seeds in %v, %.0f seeds/s, %d violate\n%s", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), bad, total)
 	if n >= 1000 && bad == 0 {
 		for _, m := range total.Missing() {
 			t.Errorf("%q never came up in %d seeds", m, n)
 		}
 	}
-	_ = fmt.Sprint
 }

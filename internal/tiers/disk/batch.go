@@ -44,6 +44,9 @@ func (b *Batch) batch() *pebble.Batch {
 // put writes one row and returns its value's bytes, for the caller to fill in,
 // and a function that ends it.
 func (b *Batch) put(kind byte, rest string, size int) *pebble.DeferredBatchOp {
+	if kind == kindKey {
+		b.s.filter.add(rest)
+	}
 	op := b.batch().SetDeferred(nameHead+len(rest), size)
 	putName(op.Key, b.partition, kind, rest)
 	return op

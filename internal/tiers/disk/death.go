@@ -18,6 +18,10 @@ type death struct {
 	dead chan struct{}
 	once sync.Once
 	why  error // set before dead is closed
+	fs   *parkingFS
+	// parked: a goroutine of pebble's never returns, and what waits for it
+	// doesn't either, Close first of all.
+	parked atomic.Bool
 
 	stallLimit time.Duration
 	stalled    atomic.Bool
@@ -60,11 +64,18 @@ func (d *death) Errorf(format string, args ...any) {
 }
 
 // Fatalf does not return: pebble's code behind it relies on the process having
-// ended, and may hold locks. Its goroutine stays parked for the rest of the
+// ended, and may hold locks. What the disk does ends in [parkingFS] before it
+// comes to this. Its goroutine stays parked for the rest of the
 // process. Those of ours that can get here (the writer's, Open's, Close's)
 // have callers that wait for the store's death as well.
 func (d *death) Fatalf(format string, args ...any) {
-	d.die(fmt.Errorf("%w: "+format, append([]any{errFatal}, args...)...))
+	d.park(fmt.Errorf("%w: "+format, append([]any{errFatal}, args...)...))
+}
+
+// park is a death in a goroutine that must not go on. It does not return.
+func (d *death) park(why error) {
+	d.parked.Store(true) // first: who learns of the death asks
+	d.die(why)
 	select {}
 }
 
@@ -123,6 +134,13 @@ func (d *death) guarded(f func() error) error {
 			return d.why
 		}
 	}
+}
+
+// close closes pebble, in which nobody must be. It may never return; see
+// [death.guarded].
+func (d *death) close(db *pebble.DB) error {
+	d.fs.enter(stageClosing)
+	return db.Close()
 }
 
 // caught runs f and turns a panic of pebble's into death.

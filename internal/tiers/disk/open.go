@@ -38,7 +38,7 @@ type Config struct {
 	// 1 MiB. A larger one leaves its fence only.
 	MaxEntry int
 	// StallLimit is how long pebble may hold writes up, because the disk does
-	// not keep up, before the store counts as dead; default 2 s. Longer: fences
+	// not keep up, before the store counts as dead; default 5 s. Longer: fences
 	// wait longer for a bad disk. Shorter: a busy disk costs the tier.
 	StallLimit time.Duration
 	// FS is the file system; default the machine's. It is for tests.
@@ -56,7 +56,7 @@ const (
 	defaultMaxEntry = 1 << 20
 	memTables       = 4
 
-	defaultStallLimit = 2 * time.Second
+	defaultStallLimit = 5 * time.Second
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -150,7 +150,7 @@ func open(cfg Config, d directory) (*Store, error) {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
 	if err := d.sync(); err != nil {
-		_ = death.guarded(db.Close)
+		_ = death.guarded(func() error { return death.close(db) })
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
 	return newStore(cfg, d, n, db, death, opened), nil
@@ -176,19 +176,24 @@ func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	o.WithFSDefaults() // watches for slow operations
+	// Outermost: one that is parked is not slow.
+	dt.fs = newParkingFS(o.FS, dt)
+	o.FS = dt.fs
 	var db *pebble.DB
 	err := dt.guarded(func() error {
 		made, err := pebble.Open(dir, o)
 		if err != nil {
 			return err
 		}
+		dt.fs.enter(stageOpen)
 		if err := checkFormat(made); err != nil {
-			return errors.Join(err, made.Close())
+			return errors.Join(err, dt.close(made))
 		}
 		db = made
 		return nil
 	})
 	if err != nil {
+		dt.fs.enter(stageAbandoned)
 		return nil, nil, err
 	}
 	return db, dt, nil
@@ -321,11 +326,12 @@ func (d directory) setAside(n int) (string, error) {
 
 // discard gets rid of generation n, which died of why.
 func (d directory) discard(n int, why error) error {
-	if errors.Is(why, syscall.ENOSPC) {
-		return d.fs.RemoveAll(d.generation(n)) // keeping it would keep the disk full
+	aside, err := d.setAside(n)
+	if err != nil || !errors.Is(why, syscall.ENOSPC) {
+		return err
 	}
-	_, err := d.setAside(n)
-	return err
+	// Its content would keep the disk full; its name keeps the number taken.
+	return errors.Join(d.fs.RemoveAll(aside), d.fs.MkdirAll(aside, 0o755))
 }
 
 func preset[T comparable](field *T, value T) {

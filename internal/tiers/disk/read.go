@@ -39,6 +39,9 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 		return Found{}, s.unavailable()
 	}
 	defer s.exit()
+	if !s.filter.mayHave(key) {
+		return Found{}, nil
+	}
 	n := names.Get().(*nameBuf)
 	defer names.Put(n)
 	n.b = append(appendName(n.b[:0], s.cfg.Partition(key), kindKey), key...)

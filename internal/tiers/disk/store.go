@@ -24,6 +24,8 @@ type Store struct {
 	db         *pebble.DB
 	death      *death
 	opened     Opening
+	filter     *filter
+	learnt     chan struct{} // closed when the filter is complete, or never will be
 
 	jobs   chan job      // to the writer; closed by Close, when nobody is inside
 	writer chan struct{} // closed when the writer has ended
@@ -41,8 +43,15 @@ func newStore(cfg Config, dir directory, n int, db *pebble.DB, dt *death, opened
 	s := &Store{
 		cfg: cfg, dir: dir, generation: n, db: db, death: dt, opened: opened,
 		jobs: make(chan job), writer: make(chan struct{}), idle: make(chan struct{}, 1),
+		filter: newFilter(), learnt: make(chan struct{}),
 	}
 	go s.write()
+	if opened.Fresh {
+		s.filter.ready.Store(true)
+		close(s.learnt)
+	} else {
+		go s.learn()
+	}
 	return s
 }
 
@@ -124,11 +133,19 @@ func (s *Store) Close() error {
 
 func (s *Store) close() error {
 	s.closed.Store(true)
-	if s.awaitIdle() {
+	var err error
+	left := s.awaitIdle()
+	if left {
 		close(s.jobs)
-		s.awaitWriter()
+		left = s.awaitWriter()
 	}
-	err := s.closePebble()
+	if left && !s.death.parked.Load() {
+		err = s.closePebble()
+	} else {
+		// To close would free memory that a call may be at, or wait, with
+		// pebble's mutex held, for a goroutine that is parked.
+		s.death.fs.enter(stageAbandoned)
+	}
 	if s.death.isDead() {
 		// Its fate is known; what matters now is that the next one can open.
 		err = s.dir.discard(s.generation, s.death.why)
@@ -153,20 +170,25 @@ func (s *Store) awaitIdle() bool {
 	return true
 }
 
-func (s *Store) awaitWriter() {
+// awaitWriter waits until the writer has ended. It reports false if the store
+// is dead and the writer stays: it is parked, or waits for one that is.
+func (s *Store) awaitWriter() bool {
 	select {
 	case <-s.writer:
-	case <-s.death.dead: // it may be parked
-		select {
-		case <-s.writer:
-		case <-time.After(closeWait):
-		}
+		return true
+	case <-s.death.dead:
+	}
+	select {
+	case <-s.writer:
+		return true
+	case <-time.After(closeWait):
+		return false
 	}
 }
 
 func (s *Store) closePebble() error {
 	done := make(chan error, 1)
-	go func() { done <- s.death.caught(s.db.Close) }()
+	go func() { done <- s.death.caught(func() error { return s.death.close(s.db) }) }()
 	select {
 	case err := <-done:
 		return err
@@ -176,6 +198,7 @@ func (s *Store) closePebble() error {
 	case err := <-done:
 		return err
 	case <-time.After(closeWait): // its goroutines are parked: abandoned
+		s.death.fs.enter(stageAbandoned)
 		return nil
 	}
 }

@@ -23,6 +23,7 @@ func open1(t testing.TB, cfg Config) *Store {
 func plant(t testing.TB, s *Store, key string, row []byte) {
 	t.Helper()
 	name := append(appendName(nil, s.cfg.Partition(key), kindKey), key...)
+	s.filter.add(key)
 	if err := s.db.Set(name, row, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}

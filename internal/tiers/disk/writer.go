@@ -122,6 +122,7 @@ func (s *Store) weigh(partition int, e tiers.Entry, alive func(tiers.Fence) bool
 	if (e.Birth() < fence.Hard || newer(held, e) || alive != nil && !alive(fence)) && !mutant.On(mutant.DiskFillUnchecked) {
 		return nil, nil, tiers.ErrOutdated
 	}
+	s.filter.add(e.Key())
 	if len(e) <= s.cfg.MaxEntry {
 		row = appendHeader(make([]byte, 0, headerLen+len(e)), fence)
 		return name, append(row, e...), nil

@@ -1,0 +1,126 @@
+package disk
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// Whatever fails in the life of a log, a MANIFEST or the directory is a death,
+// and of that cause: pebble would panic, where no recover helps, or exit.
+func TestEveryOperationOnTheLog(t *testing.T) {
+	log := func(kinds ...errorfs.OpKind) func(errorfs.Op) bool {
+		return func(op errorfs.Op) bool {
+			for _, k := range kinds {
+				if op.Kind == k && strings.HasSuffix(op.Path, ".log") {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	for name, match := range map[string]func(errorfs.Op) bool{
+		"create a log":       log(errorfs.OpCreate),
+		"use a log again":    log(errorfs.OpReuseForWrite),
+		"write a log":        log(errorfs.OpFileWrite),
+		"sync a log":         log(errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo),
+		"sync the directory": func(op errorfs.Op) bool { return op.Kind == errorfs.OpFileSync && filepath.Base(op.Path) == "pebble-1" },
+		"write the manifest": writes("", "MANIFEST"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fault := faults(syscall.EIO, match)
+			cfg := Config{Dir: "d", FS: errorfs.Wrap(vfs.NewMem(), fault), MemTableBytes: 256 << 10}
+			s := open1(t, cfg)
+			if err := write(t, s, 0, 2000); err != nil { // logs to use again
+				t.Fatal(err)
+			}
+			fault.On()
+			if err := write(t, s, 2000, 10_000); err != nil && !errors.Is(err, tiers.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			awaitDeath(t, s)
+			if !errors.Is(s.Err(), syscall.EIO) {
+				t.Fatalf("dead of %v, want EIO", s.Err())
+			}
+			fault.Off()
+			closeAndReopen(t, s, cfg)
+		})
+	}
+}
+
+// Who reads when the store dies gets an answer: no goroutine is parked with a
+// lock that reads need.
+func TestDeathFreesReaders(t *testing.T) {
+	fault := faults(syscall.EIO, writes("", "MANIFEST"))
+	cfg := Config{Dir: "d", FS: errorfs.Wrap(vfs.NewMem(), fault), MemTableBytes: 256 << 10}
+	s := open1(t, cfg)
+	if err := write(t, s, 0, 500); err != nil {
+		t.Fatal(err)
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				// A scan holds what it began with: the last one to let go of
+				// it takes pebble's mutex.
+				if _, err := s.Scan(0, "", 500, func(tiers.Entry) bool { return true }); err != nil {
+					return
+				}
+			}
+		})
+	}
+	fault.On()
+	if err := write(t, s, 500, 5000); err != nil && !errors.Is(err, tiers.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	awaitDeath(t, s)
+	gone := make(chan struct{})
+	go func() { readers.Wait(); close(gone) }()
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Fatal("readers hang on a dead store")
+	}
+	fault.Off()
+	closeAndReopen(t, s, cfg)
+}
+
+// What pebble would try again, at once and for ever, waits once the store is
+// dead, until pebble is told to end.
+func TestDeadStoreDoesNotTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeath(discard, time.Second)
+		fault := faults(syscall.ENOSPC, func(errorfs.Op) bool { return true })
+		fault.On()
+		fs := newParkingFS(errorfs.Wrap(vfs.NewMem(), fault), d)
+		create := func() error { return second(fs.Create("000001.sst", vfs.WriteCategoryUnspecified)) }
+		fs.enter(stageOpen)
+		if err := create(); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("create a table: %v, want ENOSPC", err)
+		}
+		d.die(syscall.ENOSPC)
+		done := make(chan error, 1)
+		go func() { done <- create() }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("create a table of a dead store: %v before the end", err)
+		default:
+		}
+		fs.enter(stageClosing)
+		if err := <-done; !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("create a table at the end: %v, want ENOSPC", err)
+		}
+	})
+}
