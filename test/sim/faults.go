@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 )
 
@@ -59,7 +60,7 @@ func (w *World) strike(m *machine, s step) bool {
 	case "wall back":
 		w.trace.add(m.name, "its wall clock jumps by %v", -s.dur)
 		m.clock.step(-s.dur)
-	case "disk dies", "disk rolled back", "disk cloned", "disk wiped", "disk synced":
+	case "disk dies", "disk rolled back", "disk cloned", "disk wiped", "disk wiped, log trimmed", "disk synced":
 		return m.drive != nil && w.strikeDisk(m, s)
 	case "store flushed":
 		w.trace.add("store", "is flushed")
@@ -74,11 +75,6 @@ func (w *World) strike(m *machine, s step) bool {
 	case "witness rolled back":
 		w.trace.add("store", "is rolled back, testimonies too")
 		return w.store.rollBack(w.roll, true)
-	case "back up":
-		w.store.backUp()
-		if m.drive != nil {
-			m.drive.backUp()
-		}
 	default:
 		return w.strikeLog(w.ledgers[part], s)
 	}
@@ -112,6 +108,12 @@ func (w *World) strikeDisk(m *machine, s step) bool {
 	}
 	if m.crash() == nil {
 		return false
+	}
+	if s.what == "disk wiped, log trimmed" {
+		for _, l := range w.ledgers {
+			_, last := l.stream.Bounds()
+			l.trim(max(last, 5) - events.Position(s.choice%5))
+		}
 	}
 	w.rolledBack.Store(true)
 	w.trace.add(m.name, "%s", s.what)
@@ -176,7 +178,26 @@ func (w *World) revive(m *machine, d time.Duration) {
 			m.drive.mu.Unlock()
 		}
 		w.mustStart(m)
+		w.readAll(m)
 	})
+}
+
+// readAll reads everything on m as soon as it is ready: what a restart has
+// forgotten shows in the copies that it kept.
+func (w *World) readAll(m *machine) {
+	p := m.process()
+	if p == nil {
+		return
+	}
+	select {
+	case <-p.node.Ready():
+	case <-p.dead:
+		return
+	case <-time.After(2 * lease):
+	}
+	for _, k := range append(append([]string{w.plan.page}, w.plan.keys...), w.plan.registers[0], w.plan.bracketed[0]) {
+		w.read(m, k, consistency.Level{}, nil)
+	}
 }
 
 // later runs f after d, unless the run ends before; everything is mended by

@@ -189,8 +189,8 @@ func (w *World) judgeBracket(r *read, l *ledger) {
 // judgeHistory checks that nothing of a history that is over is served a
 // lease after it ended (G8).
 func (w *World) judgeHistory(r *read, l *ledger) {
-	if r.epoch == 0 || r.source == node.FromOrigin && w.plan.settings.Policy == events.PolicyServe {
-		return // read past the cache, or loaded by a node that serves without a lease
+	if r.source == node.FromOrigin {
+		return // loaded now, whatever position the node had come to then
 	}
 	for i, b := range l.breaks {
 		if r.start < b+w.slowest(lease)+time.Microsecond || !l.witnessedBreak(i) {

@@ -106,6 +106,8 @@ func (w *World) step(s step) {
 			})
 		}
 		all.Wait()
+	case "race":
+		w.race(m, s)
 	case "change":
 		w.change(m, s, node.Logged)
 	case "change everywhere":
@@ -127,6 +129,22 @@ func (w *World) step(s step) {
 	default:
 		w.fault(m, s)
 	}
+}
+
+// race lets a load run while its row is changed, and others ask meanwhile.
+func (w *World) race(m *machine, s step) {
+	w.change(m, s, node.Logged)
+	key := w.plan.keys[s.key%len(w.plan.keys)]
+	var all sync.WaitGroup
+	all.Go(func() { w.read(m, key, consistency.Level{}, nil) })
+	time.Sleep(w.roll.between(0, 3*time.Millisecond))
+	all.Go(func() { w.change(m, s, node.Logged) })
+	for range 3 {
+		time.Sleep(w.roll.between(0, 4*time.Millisecond))
+		all.Go(func() { w.read(m, key, consistency.Strong(), nil) })
+		all.Go(func() { w.read(m, key, consistency.Level{}, w.sessions[0]) })
+	}
+	all.Wait()
 }
 
 // rowOf returns the key that a reading step reads.
@@ -309,7 +327,7 @@ func (w *World) change(m *machine, s step, concern node.Concern) {
 	time.Sleep(w.roll.between(0, 2*time.Millisecond))
 	if w.strikes(w.roll, w.plan.deadWriters/2, "writer: dies between commit and fence") {
 		w.trace.add(m.name, "writer dies before its fence")
-	} else if w.invalidate(m, scope, concern, false) {
+	} else if w.invalidate(m, scope, concern, s.choice%6 == 0) {
 		w.debts.Add(-1)
 		return
 	}
@@ -488,6 +506,9 @@ func (w *World) final() {
 	for _, level := range []consistency.Level{consistency.Strong(), {}} {
 		for _, m := range w.machines {
 			for _, k := range keys {
+				if k == w.plan.page && level.Kind() == consistency.KindStrong {
+					continue
+				}
 				r := w.read(m, k, level, nil)
 				if r == nil {
 					w.violate("liveness", "%s does not answer for %s in the end", m.name, k)

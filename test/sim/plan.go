@@ -81,15 +81,15 @@ const lease = time.Second
 // operations and their weights.
 var operations = []weighted{
 	{"read", 55}, {"session read", 12}, {"change", 14}, {"change everywhere", 8}, {"bracket", 7},
-	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"burst", 6},
+	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"burst", 6}, {"race", 8},
 }
 
 // faults and their weights.
 var faults = []weighted{
 	{"crash", 6}, {"stop", 2}, {"pause", 4}, {"suspend", 3}, {"cut log", 5}, {"cut store", 3}, {"cut peers", 2},
-	{"wall forward", 2}, {"wall back", 1}, {"disk dies", 1}, {"disk rolled back", 2}, {"disk cloned", 1}, {"disk wiped", 1},
+	{"wall forward", 2}, {"wall back", 1}, {"disk dies", 1}, {"disk rolled back", 2}, {"disk cloned", 1}, {"disk wiped", 1}, {"disk wiped, log trimmed", 3},
 	{"store flushed", 1}, {"store rolled back", 3}, {"log trimmed", 3}, {"foreign record", 1}, {"future record", 1},
-	{"log away", 1}, {"ids forgotten", 1}, {"disk synced", 2}, {"back up", 4},
+	{"log away", 1}, {"ids forgotten", 1}, {"disk synced", 2},
 }
 
 var historyFaults = []weighted{{"log rolled back", 5}, {"log recreated", 1}}
@@ -181,7 +181,7 @@ func (p *plan) drawSteps(d *dice) {
 		}
 		p.add(d, at, draw(d, operations))
 	}
-	n := d.n(8)
+	n := 1 + d.n(8)
 	kinds := faults
 	if p.history == unwitnessed {
 		kinds = append(slices.Clone(kinds), witnessFaults...)

@@ -99,9 +99,14 @@ func Run(seed uint64) *Result {
 		w.mustStart(m)
 	}
 	w.background(w.resolve)
+	w.background(w.backUp)
 	for _, s := range p.steps {
 		time.Sleep(s.at - w.trace.now())
-		w.background(func() { w.step(s) })
+		w.debts.Add(1) // the end waits for it
+		w.background(func() {
+			defer w.debts.Add(-1)
+			w.step(s)
+		})
 	}
 	time.Sleep(p.length - w.trace.now())
 	w.settle()
@@ -115,6 +120,19 @@ func Run(seed uint64) *Result {
 	}
 	w.judge()
 	return &Result{Seed: seed, Violations: w.violations, Counts: w.count, Trace: w.trace}
+}
+
+// backUp takes copies of everything now and then, for faults to restore.
+func (w *World) backUp() {
+	for w.ctx.Err() == nil && !w.healed.Load() {
+		time.Sleep(w.roll.between(500*time.Millisecond, 2*time.Second))
+		w.store.backUp()
+		for _, m := range w.machines {
+			if m.drive != nil {
+				m.drive.backUp()
+			}
+		}
+	}
 }
 
 func (w *World) mustStart(m *machine) {
