@@ -28,6 +28,7 @@ type suite struct {
 	binary string
 	deps   map[string]bool // import paths of all that is linked into it
 	seeds  int             // for the simulation
+	took   time.Duration   // without a fault; 0: not known yet
 }
 
 type set struct{ suites []*suite }
@@ -74,13 +75,19 @@ func (s *suite) feels(places []string) bool {
 	return slices.ContainsFunc(places, func(dir string) bool { return s.deps[module+"/"+dir] })
 }
 
-// mostTime ends tests that hang because of a fault, or would.
-const mostTime = 5 * time.Minute
+// most is how long the tests may take: one that hangs because of a fault has
+// caught it.
+func (s *suite) most() time.Duration {
+	if s.took == 0 {
+		return 5 * time.Minute
+	}
+	return 20*time.Second + 2*s.took
+}
 
 // run runs the tests that match pattern with one fault switched on, up to the
 // first that fails, whose name it returns; "" if all pass.
 func (s *suite) run(ctx context.Context, f mutant.Fault, pattern string) (killer string, text []byte) {
-	args := []string{"-test.failfast", "-test.v", "-test.timeout", mostTime.String(), "-test.run", pattern}
+	args := []string{"-test.failfast", "-test.v", "-test.timeout", s.most().String(), "-test.run", pattern}
 	if s.deps["pgregory.net/rapid"] {
 		args = append(args, "-rapid.nofailfile", "-rapid.shrinktime=0s") // a caught fault is no case to keep
 	}
@@ -136,10 +143,11 @@ func (s *set) baseline(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "%-32s fails without a fault: %s\n", x.dir, killer)
 			killer, text = x.run(ctx, mutant.None, ".")
 		}
+		x.took = time.Since(began)
 		if killer != "" {
 			return fmt.Errorf("%s fails without a fault: %s\n%s", x.dir, killer, tail(text))
 		}
-		fmt.Fprintf(out, "%-32s passes without a fault in %v\n", x.dir, time.Since(began).Round(10*time.Millisecond))
+		fmt.Fprintf(out, "%-32s passes without a fault in %v\n", x.dir, x.took.Round(10*time.Millisecond))
 	}
 	return ctx.Err()
 }

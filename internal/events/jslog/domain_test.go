@@ -1,6 +1,7 @@
 package jslog_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -191,7 +192,9 @@ func TestDriftIsRefused(t *testing.T) {
 				_, err := jslog.Open(t.Context(), f.nc, domain)
 				check("open", err)
 			}
-			check("follow", f.domain.Log(0).Follow(t.Context(), events.Mark{}, func([]events.Delivery) error { return nil }))
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			check("follow", f.domain.Log(0).Follow(ctx, events.Mark{}, func([]events.Delivery) error { return nil }))
 		})
 	}
 }

@@ -20,7 +20,8 @@
 //
 // Not promised: that a directory's content survives: what can't be opened, or
 // died, is set aside. A read that the operating system does not answer holds
-// up its caller.
+// up its caller. A panic of pebble's on a goroutine of its own, for another
+// reason than an error of the disk's, ends the process: nobody can catch it.
 //
 // Package node is the caller.
 package disk
