@@ -60,7 +60,9 @@ func TestSeeds(t *testing.T) {
 	for s := from; s < from+uint64(n); s++ {
 		r := run(t, s)
 		total.Add(r.Counts)
-		done++
+		if done++; done%5000 == 0 {
+			t.Logf("%d seeds, up to %d, %d violate", done, s, bad)
+		}
 		if len(r.Violations) > 0 {
 			bad++
 			t.Errorf("seed %d violates:", s)
