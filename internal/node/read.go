@@ -191,7 +191,7 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 					e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 				}
 				_ = n.memory.Put(e)
-				if rand.Uint32()%promoteOneIn == 0 {
+				if rand.Uint32()%keepOneIn == 0 {
 					n.keeper.keep(p, e)
 				}
 				n.stats.sharedHits.Add(1)
@@ -205,8 +205,12 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 	return Result{}, false, fence
 }
 
-// promoteOneIn is how many hits on disk bring one copy into memory, and how
-// many in the shared tier one onto the disk. A copy
+// keepOneIn is how many hits in the shared tier bring one copy onto the disk.
+// Writing it costs the machine half a trip to Redis, and what is asked for
+// again and again gets there all the same.
+const keepOneIn = 16
+
+// promoteOneIn is how many hits on disk bring one copy into memory. A copy
 // asked for once displaces one that is asked for often, and displacing costs a
 // fifth of the hit. Over Zipf loads of exponents 0.7 and 0.99, in a memory for
 // a fifteenth to a quarter of the keys, still or drifting, one in four yields
