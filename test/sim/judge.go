@@ -51,6 +51,13 @@ func (w *World) judgeRead(r *read) {
 			if !w.fences(e, r, row) {
 				continue
 			}
+			if r.key == w.plan.page && node.Partition(row, len(w.ledgers)) != l.index {
+				// One invalidation of several partitions lands in each at its own
+				// time, and the cached row that a loader reads is bound by its own
+				// partition only.
+				w.count.judged("row of another partition, not judged")
+				continue
+			}
 			if judge := w.due(e, r, l); judge != "" {
 				w.count.judged(judge)
 				w.hold(r, row, duty{e, judge})
