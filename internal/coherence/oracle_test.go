@@ -59,7 +59,7 @@ func (o *oracle) apply(s coherence.Step) {
 }
 
 func (o *oracle) judge(c coherence.Copy, epoch events.Epoch) coherence.Life {
-	if c.Epoch != epoch || epoch == 0 {
+	if c.Epoch != epoch || epoch == 0 || o.bypass(c) {
 		return coherence.Dead
 	}
 	life := coherence.Alive

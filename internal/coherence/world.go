@@ -138,7 +138,7 @@ func (w *World) Horizon() events.Position { return w.horizon }
 
 // Newest returns a position at or above the horizon and every fence that the
 // World keeps. A copy of the current epoch that was born there or later can be
-// killed by its key's fence only.
+// killed by its key's fence, or by an open bracket, only.
 func (w *World) Newest() events.Position { return w.newest }
 
 // WasEpoch reports whether e is an epoch that this World has left. The present
@@ -188,6 +188,9 @@ func (w *World) Explain(c Copy, key Fence) (Life, Reason) {
 	}
 	if c.Birth < w.horizon && !mutant.On(mutant.HorizonIgnored) {
 		return Dead, Reason{Cause: BelowHorizon, Position: w.horizon}
+	}
+	if len(w.brackets) > 0 && w.Bypass(c.Key, c.Tags) {
+		return Dead, Reason{Cause: InBracket}
 	}
 	v := verdict{birth: c.Birth}
 	if mutant.On(mutant.BirthOneTooHigh) {
