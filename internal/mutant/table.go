@@ -92,6 +92,7 @@ const (
 	WitnessAtPulseIgnored
 	WitnessDigestIgnored
 	FreshBeforeWitness
+	ShortcutAheadOfTiers
 	WriteUnwitnessed
 	ReturnBeforeApplied
 	OwnRecordNotChecked
@@ -224,6 +225,7 @@ var all = [...]Info{
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
+	ShortcutAheadOfTiers:     {ShortcutAheadOfTiers, "shortcut-ahead-of-tiers", "P48", "a pulse behind a record that the tiers lack yet makes the node fresh"},
 	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},
 	ReturnBeforeApplied:      {ReturnBeforeApplied, "return-before-applied", "P13, G2", "a write returns before its node has applied it"},
 	OwnRecordNotChecked:      {OwnRecordNotChecked, "own-record-not-checked", "H2, P12", "a writer does not look whose record stands at its position"},

@@ -104,6 +104,9 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			wait, cancel = context.WithTimeout(ctx, p.patience(o.Level))
 			defer cancel()
 		}
+		if v == consistency.Pulse {
+			p.lead(wait)
+		}
 		select {
 		case <-moved:
 		case <-wait.Done():

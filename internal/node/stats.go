@@ -16,7 +16,7 @@ type counters struct {
 	fillsRefused, notKept                                                    atomic.Uint64
 	writes, applied, keyFences, broadFences                                  atomic.Uint64
 	undecodable, corrupt, outrun                                             atomic.Uint64
-	pulses, pulsesFailed, waitsTimedOut                                      atomic.Uint64
+	pulses, shortcuts, pulsesFailed, waitsTimedOut                           atomic.Uint64
 	epochs, gaps, regressions                                                atomic.Uint64
 	sharedErrors, witnessErrors, disksLost, unwitnessed, acksRefused, pruned atomic.Uint64
 }
@@ -43,6 +43,9 @@ type Stats struct {
 	// Outrun Puts that lost to a higher row version.
 	Undecodable, Corrupt, Outrun        uint64
 	Pulses, PulsesFailed, WaitsTimedOut uint64
+	// Shortcuts are the pulses that proved by their acknowledgement that nothing
+	// was missing here, before they were read back.
+	Shortcuts uint64
 	// Epochs are epochs opened in the log, Gaps and Regressions why this node
 	// dropped everything.
 	Epochs, Gaps, Regressions              uint64
@@ -80,7 +83,7 @@ func (n *Node) Stats() Stats {
 		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(),
 		Writes: c.writes.Load(), Applied: c.applied.Load(), KeyFences: c.keyFences.Load(), BroadFences: c.broadFences.Load(),
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
-		Pulses: c.pulses.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
+		Pulses: c.pulses.Load(), Shortcuts: c.shortcuts.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
 		Epochs: c.epochs.Load(), Gaps: c.gaps.Load(), Regressions: c.regressions.Load(),
 		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
 		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),

@@ -39,6 +39,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("copies_corrupt", "Damaged copies that were met.", func(s *stats) uint64 { return s.Corrupt }),
 			counter("puts_outrun", "Puts that lost to a higher row version.", func(s *stats) uint64 { return s.Outrun }),
 			counter("pulses_published", "Pulses published.", func(s *stats) uint64 { return s.Pulses }),
+			counter("pulse_shortcuts", "Pulses whose acknowledgement proved that nothing was missing, before they were read back.", func(s *stats) uint64 { return s.Shortcuts }),
 			counter("pulses_failed", "Pulses that could not be published.", func(s *stats) uint64 { return s.PulsesFailed }),
 			counter("waits_expired", "Reads that waited for freshness in vain.", func(s *stats) uint64 { return s.WaitsTimedOut }),
 			counter("epochs_opened", "Epochs opened in the log.", func(s *stats) uint64 { return s.Epochs }),

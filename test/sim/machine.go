@@ -292,6 +292,14 @@ type cable struct {
 var _ events.Log = (*cable)(nil)
 
 func (c *cable) Publish(ctx context.Context, id events.ID, data []byte) (events.Position, error) {
+	return c.publish(ctx, id, func() (events.Position, error) { return c.l.Publish(ctx, id, data) })
+}
+
+func (c *cable) PublishNext(ctx context.Context, last events.Mark, id events.ID, data []byte) (events.Position, error) {
+	return c.publish(ctx, id, func() (events.Position, error) { return c.l.PublishNext(ctx, last, id, data) })
+}
+
+func (c *cable) publish(ctx context.Context, id events.ID, publish func() (events.Position, error)) (events.Position, error) {
 	if err := c.p.pass(ctx); err != nil {
 		return 0, &events.PublishError{ID: id, Outcome: events.ErrNotLanded, Cause: err}
 	}
@@ -299,7 +307,7 @@ func (c *cable) Publish(ctx context.Context, id events.ID, data []byte) (events.
 	if c.p.isDead() && c.p.roll.chance(0.5) { // the other half were on the wire
 		return 0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: errDead}
 	}
-	at, err := c.l.Publish(ctx, id, data)
+	at, err := publish()
 	if dead := c.p.pass(c.p.w.ctx); dead != nil {
 		return 0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: dead}
 	}
