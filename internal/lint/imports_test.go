@@ -63,6 +63,14 @@ var laws = []law{
 		why: "pure: no clock, I/O, goroutine, lock, logger or randomness, so that a failing run is a list of records",
 	},
 	{
+		in: []string{"internal/placement"}, ours: []string{"internal/events"},
+		why: "who owns a slot follows from who is there, by name and weight, and nothing else",
+	},
+	{
+		in: []string{"internal/placement"}, never: append([]string{"time"}, impure...),
+		why: "pure: two nodes that see the same members must name the same owners",
+	},
+	{
 		in: []string{"internal/coherence"}, never: []string{"time"},
 		why: "a position is the only clock that coherence ever uses",
 	},
@@ -84,8 +92,8 @@ var laws = []law{
 		why: "a clock knows the time and nobody else",
 	},
 	{
-		in: []string{"internal/node"}, ours: []string{"internal/clock", "internal/coherence", "internal/consistency", "internal/events", "internal/tiers"},
-		why: "the node is where these five meet; everything else is behind its ports, so that a simulation can fill them",
+		in: []string{"internal/node"}, ours: []string{"internal/clock", "internal/coherence", "internal/consistency", "internal/events", "internal/placement", "internal/tiers"},
+		why: "the node is where these six meet; everything else is behind its ports, so that a simulation can fill them",
 	},
 	{
 		in: []string{"internal/node"}, never: technology,
