@@ -3,6 +3,8 @@ package turn
 import (
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/raptorflow/tercet/internal/events"
 )
 
@@ -25,9 +27,10 @@ type Request struct {
 	Claim
 	// Need is the position from which on another's load serves whoever asks.
 	Need events.Position
-	// Sure is the position from which on a copy serves for certain: no fence of
-	// a tag, prefix, glob or of everything lies above it.
-	Sure events.Position
+	// From is the fence of the key: copies born below it are dead. Sure is the
+	// position from which on a copy serves for certain: no fence of a tag,
+	// prefix, glob or of everything lies above it either. From <= Sure.
+	From, Sure events.Position
 	// For is how long the turn lasts if its holder falls silent.
 	For time.Duration
 	// Anew passes over what was loaded already: it was found to be of no use.
@@ -84,3 +87,10 @@ type Filled struct {
 	At     events.Position
 	Digest events.Digest
 }
+
+// Buckets is how many subjects a domain's announcements are spread over, so
+// that a node hears of few loads but those that it waits for.
+const Buckets = 64
+
+// Bucket returns the bucket of key, from 0.
+func Bucket(key string) int { return int(xxhash.Sum64String(key) % Buckets) }

@@ -19,10 +19,9 @@ import (
 //
 // KEYS[1] the turn's name, KEYS[2] the entry's
 // ARGV[1] the holder: since, 16 digits, and token, 49 characters
-// ARGV[2] need, 16 digits
-// ARGV[3] sure, 16 digits
-// ARGV[4] the turn's length in milliseconds
-// ARGV[5] the first two bytes of an entry, ARGV[6] epoch as in the entry; both
+// ARGV[2] need, ARGV[3] from, ARGV[4] sure, 16 digits each
+// ARGV[5] the turn's length in milliseconds
+// ARGV[6] the first two bytes of an entry, ARGV[7] epoch as in the entry; both
 // empty: the entry is not looked at
 //
 // A turn is stored as its holder and '-', or 'w' once somebody waits for its
@@ -30,15 +29,15 @@ import (
 // another holds the turn; -1 if the entry serves for certain.
 const takeText = `
 local copy = false
-if ARGV[5] ~= '' then
+if ARGV[6] ~= '' then
 	local head = redis.pcall('GETRANGE', KEYS[2], 0, 23)
 	if type(head) == 'string' and #head == 24
-		and string.sub(head, 1, 2) == ARGV[5] and string.sub(head, 9, 16) == ARGV[6] then
+		and string.sub(head, 1, 2) == ARGV[6] and string.sub(head, 9, 16) == ARGV[7] then
 		local a, b, c, d, e, f, g, h = string.byte(head, 17, 24)
 		local birth = string.format('%02x%02x%02x%02x%02x%02x%02x%02x', h, g, f, e, d, c, b, a)
-		if birth >= ARGV[2] then
+		if birth >= ARGV[3] then
 			copy = redis.call('GET', KEYS[2])
-			if birth >= ARGV[3] then
+			if birth >= ARGV[4] then
 				return {-1, 0, copy}
 			end
 		end
@@ -48,7 +47,7 @@ local mark = '-'
 local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'string' and #held == 66 then
 	if string.sub(held, 1, 65) == ARGV[1] then
-		redis.call('PEXPIRE', KEYS[1], ARGV[4])
+		redis.call('PEXPIRE', KEYS[1], ARGV[5])
 		return {1, 0, copy}
 	end
 	if string.sub(held, 1, 16) >= ARGV[2] then
@@ -57,7 +56,7 @@ if type(held) == 'string' and #held == 66 then
 	end
 	mark = string.sub(held, 66)
 end
-redis.call('SET', KEYS[1], ARGV[1] .. mark, 'PX', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[1] .. mark, 'PX', ARGV[5])
 return {1, 0, copy}
 `
 
@@ -118,7 +117,7 @@ func (t *Tier) TakeTurn(ctx context.Context, r turn.Request) (turn.Answer, error
 		magic, epoch = tiers.Mark(r.Epoch)
 	}
 	cmd, err := t.turnScript(ctx, r.Epoch, takeSHA, takeText, []string{at, entry},
-		holder(r.Claim), digits(r.Need), digits(r.Sure), r.For.Milliseconds(), magic, epoch)
+		holder(r.Claim), digits(r.Need), digits(r.From), digits(r.Sure), r.For.Milliseconds(), magic, epoch)
 	if err != nil {
 		return turn.Answer{}, t.unavailable("take turn", err)
 	}

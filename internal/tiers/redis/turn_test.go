@@ -77,16 +77,16 @@ func TestTurnComesWithTheCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
-		need, sure   events.Position
+		from, sure   events.Position
 		anew         bool
 		granted, got bool
 	}{
-		"certain":          {need: 10, sure: 10, got: true},
-		"not certain":      {need: 10, sure: 11, got: true, granted: true},
-		"born too early":   {need: 11, sure: 11, granted: true},
-		"known to be none": {need: 0, sure: 0, anew: true, granted: true},
+		"certain":          {from: 10, sure: 10, got: true},
+		"not certain":      {from: 10, sure: 11, got: true, granted: true},
+		"born too early":   {from: 11, sure: 11, granted: true},
+		"known to be none": {from: 0, sure: 0, anew: true, granted: true},
 	} {
-		r := turn.Request{Claim: turntest.Claim("k", 1, 20), Need: tc.need, Sure: tc.sure, Anew: tc.anew, For: time.Minute}
+		r := turn.Request{Claim: turntest.Claim("k", 1, 20), From: tc.from, Sure: tc.sure, Anew: tc.anew, For: time.Minute}
 		a, err := tier.TakeTurn(ctx, r)
 		if err != nil || a.Granted != tc.granted || (a.Copy != nil) != tc.got || a.Held {
 			t.Errorf("%s: %+v, %v", name, a, err)
