@@ -131,6 +131,7 @@ func (n *Node) awaitTurn(ctx context.Context, p *partition, key string, f *fligh
 			if ctx.Err() != nil {
 				return nil, false
 			}
+		case got.Since < r.Need: // not the one that is waited for
 		case got.Outcome == turn.Unshared:
 			return nil, false
 		case got.Outcome == turn.Kept:
