@@ -206,6 +206,9 @@ func (c *Cache) Reset(partition int) {
 func (c *Cache) clear() {
 	c.clearing.Lock()
 	defer c.clearing.Unlock()
+	if c.free.EntryCount() == 0 {
+		return // as at every start; clearing takes a megabyte and more
+	}
 	c.before.Hits += uint64(c.free.HitCount())
 	c.before.Misses += uint64(c.free.MissCount())
 	c.before.Evacuated += uint64(c.free.EvacuateCount())
