@@ -108,6 +108,16 @@ const (
 	BroadInOnePartition
 	TouchRenewsBirth
 	TokenOmitsBirth
+	TurnForgetsLoads
+	TurnReleasedByAny
+	TurnNotExtended
+	TurnWithoutRecheck
+	TurnFailsSilently
+	TurnJoinsOldLoad
+	TurnJoinsBehindToken
+	TurnIgnoresTags
+	TurnUnderLapsedLease
+	TurnUnproven
 )
 
 // Info describes a fault.
@@ -241,4 +251,14 @@ var all = [...]Info{
 	BroadInOnePartition:      {BroadInOnePartition, "broad-in-one-partition", "G1", "fences of tags, prefixes, globs and all go to one partition"},
 	TouchRenewsBirth:         {TouchRenewsBirth, "touch-renews-birth", "P29", "a touch gives the copy a new birth"},
 	TokenOmitsBirth:          {TokenOmitsBirth, "token-omits-birth", "H9", "the token after a read does not cover the birth of what was read"},
+	TurnForgetsLoads:         {TurnForgetsLoads, "turn-forgets-loads", "G10", "who asks for a turn just after a load has ended gets one"},
+	TurnReleasedByAny:        {TurnReleasedByAny, "turn-released-by-any", "G10", "a holder that lost its turn ends the next one's"},
+	TurnNotExtended:          {TurnNotExtended, "turn-not-extended", "G10", "a turn is not prolonged while its load runs"},
+	TurnWithoutRecheck:       {TurnWithoutRecheck, "turn-without-recheck", "G10", "who waits for a turn waits for its announcement alone"},
+	TurnFailsSilently:        {TurnFailsSilently, "turn-fails-silently", "G10", "a load that failed is not announced"},
+	TurnJoinsOldLoad:         {TurnJoinsOldLoad, "turn-joins-old-load", "R6, P26", "a reader takes the value of another node's load that began before a fence of the key"},
+	TurnJoinsBehindToken:     {TurnJoinsBehindToken, "turn-joins-behind-token", "R6, P26", "a reader takes the value of another node's load that began before its session's place"},
+	TurnIgnoresTags:          {TurnIgnoresTags, "turn-ignores-tags", "R6, P24", "a reader takes another node's value although a tag of it was fenced"},
+	TurnUnderLapsedLease:     {TurnUnderLapsedLease, "turn-under-lapsed-lease", "H8", "a node that is cut off takes part in turns"},
+	TurnUnproven:             {TurnUnproven, "turn-unproven", "H5, H1", "a value that came with an announcement is taken whatever the announcer's history"},
 }

@@ -133,6 +133,9 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Peers, err = peers.New(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
+	if deps.Line, err = peers.NewLine(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
@@ -144,6 +147,7 @@ func (c *Client) build(ctx context.Context) error {
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
+		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
 		OnApply: c.cfg.OnApply, OnRead: onRead,
 	})
 	if err != nil {
@@ -208,6 +212,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	}
 	deps.Shared = c.l2
 	deps.Witness = witnessPort{c.l2}
+	deps.Turns = turnsPort{c.l2}
 	return nil
 }
 

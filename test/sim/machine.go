@@ -170,6 +170,12 @@ func (m *machine) start() error {
 	if w.plan.peers {
 		deps.Peers = &peersPort{p: p, h: w.hub}
 	}
+	if w.plan.turns {
+		deps.Line = newLinePort(p)
+		if w.plan.shared {
+			deps.Turns = &turnsPort{storePort{p: p, s: w.store}}
+		}
+	}
 	for i := range s.Partitions {
 		l := w.streams[i].Connect(p.faults())
 		if m.cutLog.Load() {
@@ -187,7 +193,7 @@ func (m *machine) start() error {
 	}
 	if p.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
-		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second,
+		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength,
 	}); err != nil {
 		return err
 	}
