@@ -171,6 +171,7 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, loa
 		f.err = err
 		p.flights.land(key, f)
 		if kept {
+			n.replicate(p, f.entry)
 			n.keeper.share(ctx, p, f.entry)
 		}
 	})

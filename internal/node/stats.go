@@ -19,6 +19,7 @@ type counters struct {
 	pulses, pulsesFailed, waitsTimedOut                                      atomic.Uint64
 	epochs, gaps, regressions                                                atomic.Uint64
 	sharedErrors, witnessErrors, disksLost, unwitnessed, acksRefused, pruned atomic.Uint64
+	replicas                                                                 replicaCounters
 }
 
 // Stats is a snapshot of what a node has counted since it was built, and of
@@ -54,6 +55,23 @@ type Stats struct {
 	// AcksRefused are confirmations of another history.
 	AcksRefused uint64
 
+	// CopiesSent are copies that were handed over for an owner, CopiesDropped
+	// those that were not: a queue was full, the copy too large, the witness
+	// or the way there out of reach.
+	CopiesSent, CopiesDropped uint64
+	// CopiesReceived are those that came from others; each is among CopiesKept
+	// or CopiesRefused (dead, older than what is here, of another history).
+	CopiesReceived, CopiesKept, CopiesRefused uint64
+	// Fetches are questions to owners, FetchesFailed those without an answer.
+	// OwnerHits and FetchMisses are keys asked for, found alive or not.
+	Fetches, FetchesFailed, OwnerHits, FetchMisses uint64
+	// CopiesLent are copies given to others who asked.
+	CopiesLent uint64
+	// Rebalances are walks over the disk because members came or went,
+	// RowsWalked the copies looked at there, CopiesMoved those that were sent
+	// to new owners (among CopiesSent too).
+	Rebalances, RowsWalked, CopiesMoved uint64
+
 	Partitions []PartitionStats
 	Members    int
 }
@@ -86,6 +104,7 @@ func (n *Node) Stats() Stats {
 		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
 		Members: len(n.Members()),
 	}
+	c.replicas.into(&s)
 	now := n.clock.Now().Holder
 	for _, p := range n.parts {
 		p.mu.RLock()
