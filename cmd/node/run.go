@@ -69,7 +69,7 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample,
 		Replication: c.ReplicationFactor(),
-		Create: c.Create, Settings: &settings, Logger: log,
+		Create:      c.Create, Settings: &settings, Logger: log,
 	})
 }
 

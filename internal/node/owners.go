@@ -89,7 +89,7 @@ func (n *Node) look() {
 	if old := n.owners.now.Load(); old != nil && slices.Equal(old.members, members) {
 		return
 	}
-	n.owners.now.Store(newOwnership(members, n.cfg.Replication))
+	n.owners.now.Store(newOwnership(members, max(n.cfg.Replication, 0)))
 	n.owners.since = n.clock.Waiter()
 }
 

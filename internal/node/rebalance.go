@@ -29,14 +29,8 @@ func (n *Node) rebalance(ctx context.Context, from, to *ownership) bool {
 			if err != nil {
 				break // whoever reads finds the disk lost
 			}
-			moved := n.ship(ctx, page.out)
-			n.stats.replicas.moved.Add(uint64(moved))
 			n.stats.replicas.walked.Add(uint64(page.rows))
-			if !n.pace(ctx, page) {
-				return false
-			}
-			n.look()
-			if n.owners.now.Load() != to {
+			if !n.move(ctx, page, to) {
 				return false
 			}
 			if next = page.next; next == "" {
@@ -47,11 +41,45 @@ func (n *Node) rebalance(ctx context.Context, from, to *ownership) bool {
 	return true
 }
 
+// moveTries is how often a page is sent while the node serves: whoever does not
+// serve has lost the way to the others too, and waits.
+const moveTries = 5
+
+// move sends a page and lets pass the time that the rates allot to it. It
+// reports whether the walk goes on.
+func (n *Node) move(ctx context.Context, g page, to *ownership) bool {
+	for tries := 0; ; {
+		moved := n.ship(ctx, g.out)
+		n.stats.replicas.moved.Add(uint64(moved))
+		pause := n.allotted(g)
+		if n.Serving() == nil {
+			tries++
+		}
+		done := moved == g.copies || tries >= moveTries
+		if !done {
+			pause = max(pause, n.cfg.Settings.PulseInterval())
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+		n.look()
+		if n.owners.now.Load() != to {
+			return false
+		}
+		if done {
+			return true
+		}
+	}
+}
+
 // page is one stretch of a walk.
 type page struct {
 	out         manifest
 	next        string
 	rows, bytes int // that were looked at, and that go out
+	copies      int // that go out; one to two nodes counts twice
 }
 
 const pageRows = 256
@@ -71,6 +99,7 @@ func (n *Node) page(p *partition, key string, from, to *ownership) (page, error)
 		}
 		g.out.add(p, append(tiers.Entry(nil), e...), heirs...)
 		g.bytes += len(e) * len(heirs)
+		g.copies += len(heirs)
 		return g.bytes < maxShipment
 	})
 	g.next = strings.Clone(next)
@@ -78,38 +107,29 @@ func (n *Node) page(p *partition, key string, from, to *ownership) (page, error)
 }
 
 // heirs returns the nodes that this one has to send its copies of slot to: the
-// new owners, if it is the first of the old ones that is still there. Where
-// none is, everybody who has a copy sends it.
+// new owners, if it is an old one. All old ones send, for the first may have
+// died unnoticed; where none is left, everybody who has a copy does.
 func (n *Node) heirs(slot int, from, to *ownership) []events.NodeID {
 	before, after := from.of[slot], to.of[slot]
 	if slices.Equal(before, after) {
 		return nil
 	}
-	if at := slices.IndexFunc(before, to.lives); at >= 0 && before[at] != n.cfg.Node {
+	if slices.ContainsFunc(before, to.lives) && !slices.Contains(before, n.cfg.Node) {
 		return nil
 	}
 	var out []events.NodeID
 	for _, node := range after {
-		if node != n.cfg.Node && !(slices.Contains(before, node) && to.lives(node)) {
+		if node != n.cfg.Node && !slices.Contains(before, node) {
 			out = append(out, node)
 		}
 	}
 	return out
 }
 
-// pace waits for as long as the rates allot to a page, and reports whether the
-// walk goes on.
-func (n *Node) pace(ctx context.Context, g page) bool {
-	pause := max(
+// allotted is how long the rates allot to a page.
+func (n *Node) allotted(g page) time.Duration {
+	return max(
 		time.Duration(max(g.rows, 1))*time.Second/time.Duration(n.cfg.RebalanceRows),
 		time.Duration(g.bytes)*time.Second/time.Duration(n.cfg.RebalanceBytes),
 	)
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
