@@ -27,6 +27,8 @@ const (
 	// forgetAfter is when the server drops a consumer that nobody uses.
 	forgetAfter = time.Minute
 	fetchBatch  = 64
+	// heartbeat is how often the server says that a quiet consumer is there.
+	heartbeat = time.Second
 	// attachPause is how long after a failed attempt the next begins.
 	attachPause = time.Second
 )
@@ -146,7 +148,7 @@ func (n *NATS) attach(ctx context.Context, self events.NodeID, from time.Time, k
 		return err
 	}
 	for ctx.Err() == nil {
-		batch, err := c.Fetch(fetchBatch, jetstream.FetchContext(ctx))
+		batch, err := c.Fetch(fetchBatch, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(heartbeat))
 		if err != nil {
 			return nil
 		}

@@ -35,7 +35,8 @@ func (o *ownership) lives(node events.NodeID) bool {
 // not changed.
 type owners struct {
 	now   atomic.Pointer[ownership] // nil before the node runs
-	since int64                     // in waiter time; the rebalancing loop's own
+	done  atomic.Pointer[ownership] // what the copies here lie by; nil: not known yet
+	since int64                     // in waiter time; the placing loop's own
 }
 
 // Owners returns the nodes that keep copies of key for the others, the first
@@ -108,17 +109,16 @@ const settleAfter = 3
 func (n *Node) place(ctx context.Context) error {
 	tick := time.NewTicker(min(n.cfg.Settings.PulseInterval(), time.Second))
 	defer tick.Stop()
-	var done *ownership // what the copies lie by
 	for {
 		n.look()
-		now := n.owners.now.Load()
+		now, done := n.owners.now.Load(), n.owners.done.Load()
 		switch {
 		case done == now || !n.owners.settled(n.clock.Waiter(), n.cfg.Settings):
 		case done == nil:
 			// Those who were there before have moved what this node was to get.
-			done = now
+			n.owners.done.Store(now)
 		case n.rebalance(ctx, done, now):
-			done = now
+			n.owners.done.Store(now)
 		}
 		select {
 		case <-ctx.Done():

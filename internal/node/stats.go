@@ -71,6 +71,9 @@ type Stats struct {
 	// RowsWalked the copies looked at there, CopiesMoved those that were sent
 	// to new owners (among CopiesSent too).
 	Rebalances, RowsWalked, CopiesMoved uint64
+	// Unplaced is 1 while members have come or gone and the copies here have
+	// not followed yet, or the members are not known for long enough.
+	Unplaced int
 
 	Partitions []PartitionStats
 	Members    int
@@ -105,6 +108,9 @@ func (n *Node) Stats() Stats {
 		Members: len(n.Members()),
 	}
 	c.replicas.into(&s)
+	if n.replicas != nil && n.owners.done.Load() != n.owners.now.Load() {
+		s.Unplaced = 1
+	}
 	now := n.clock.Now().Holder
 	for _, p := range n.parts {
 		p.mu.RLock()
