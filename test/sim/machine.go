@@ -166,6 +166,9 @@ func (m *machine) start() error {
 	if w.plan.peers {
 		deps.Peers = &peersPort{p: p, h: w.hub}
 	}
+	if w.plan.copies {
+		deps.Replicas = w.courier.port(p, w.plan.Seed)
+	}
 	for i := range s.Partitions {
 		l := w.streams[i].Connect(p.faults())
 		if m.cutLog.Load() {
