@@ -22,6 +22,8 @@ type carrier struct {
 	fate func(to events.NodeID, s node.Shipment) []time.Duration
 	// deaf are the nodes that answer no question, as if they hung.
 	deaf map[events.NodeID]bool
+	// down: nothing can be sent.
+	down bool
 }
 
 type sent struct {
@@ -50,6 +52,9 @@ func clone(s node.Shipment) node.Shipment {
 func (c *carrier) Send(_ context.Context, to events.NodeID, s node.Shipment) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.down {
+		return errors.New("nothing can be sent")
+	}
 	c.sent = append(c.sent, sent{to, clone(s)})
 	arrivals := []time.Duration{0}
 	if c.fate != nil {
@@ -102,6 +107,13 @@ func (c *carrier) Listen(ctx context.Context, self events.NodeID, keep func(node
 	c.mu.Unlock()
 	turn <- struct{}{} // until the last shipment is kept
 	return ctx.Err()
+}
+
+// shut lets nothing be sent, or all again.
+func (c *carrier) shut(down bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down = down
 }
 
 // shipments returns what was sent with a copy of key in it.

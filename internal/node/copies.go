@@ -30,20 +30,26 @@ func (n *Node) replicate(p *partition, e tiers.Entry) {
 	if n.replicas == nil || n.cfg.Replication <= 0 || len(n.otherOwners(e.Key())) == 0 {
 		return
 	}
-	c := &n.copier
-	if len(e) > maxShipment || c.queued.Add(int64(len(e))) > copierBytes {
-		if len(e) <= maxShipment {
-			c.queued.Add(-int64(len(e)))
+	if !n.copier.take(keeping{p: p, e: e}) {
+		n.stats.replicas.dropped.Add(1)
+	}
+}
+
+// take queues k, if it can be shipped and there is room.
+func (c *copier) take(k keeping) bool {
+	size := int64(len(k.e))
+	if size > maxShipment {
+		return false
+	}
+	if c.queued.Add(size) <= copierBytes {
+		select {
+		case c.queue <- k:
+			return true
+		default:
 		}
-		n.stats.replicas.dropped.Add(1)
-		return
 	}
-	select {
-	case c.queue <- keeping{p: p, e: e}:
-	default:
-		c.queued.Add(-int64(len(e)))
-		n.stats.replicas.dropped.Add(1)
-	}
+	c.queued.Add(-size)
+	return false
 }
 
 // route is where a shipment goes.
@@ -67,7 +73,7 @@ func (m manifest) add(p *partition, e tiers.Entry, to ...events.NodeID) {
 func (c *copier) run(ctx context.Context, n *Node) error {
 	for {
 		out, bytes := manifest{}, 0
-		take := func(k keeping) {
+		load := func(k keeping) {
 			out.add(k.p, k.e, n.otherOwners(k.e.Key())...)
 			bytes += len(k.e)
 		}
@@ -75,10 +81,10 @@ func (c *copier) run(ctx context.Context, n *Node) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case k := <-c.queue:
-			take(k)
+			load(k)
 		}
 		for range len(c.queue) {
-			take(<-c.queue)
+			load(<-c.queue)
 		}
 		n.ship(ctx, out)
 		c.queued.Add(-int64(bytes))
@@ -88,27 +94,35 @@ func (c *copier) run(ctx context.Context, n *Node) error {
 // ship sends the copies, all routes at once, and returns how many arrived where
 // they will be found.
 func (n *Node) ship(ctx context.Context, out manifest) int {
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.Settings.PulseInterval())
-	defer cancel()
 	var all sync.WaitGroup
 	var arrived atomic.Int64
 	for r, es := range out {
 		all.Go(func() {
-			for len(es) > 0 {
-				s := Shipment{Entries: es[:fitting(es)]}
-				es = es[len(s.Entries):]
-				offered := len(s.Entries)
-				if !r.p.vouch(ctx, &s) || n.replicas.Send(ctx, r.to, s) != nil {
-					s.Entries = nil
+			sent, offered := 0, 0
+			for offered < len(es) {
+				s := Shipment{Entries: es[offered:]}
+				s.Entries = s.Entries[:fitting(s.Entries)]
+				offered += len(s.Entries)
+				if !n.send(ctx, r, &s) {
+					break // the next would fare no better
 				}
-				n.stats.replicas.sent.Add(uint64(len(s.Entries)))
-				n.stats.replicas.dropped.Add(uint64(offered - len(s.Entries)))
-				arrived.Add(int64(len(s.Entries)))
+				sent += len(s.Entries)
 			}
+			n.stats.replicas.sent.Add(uint64(sent))
+			n.stats.replicas.dropped.Add(uint64(len(es) - sent))
+			arrived.Add(int64(sent))
 		})
 	}
 	all.Wait()
 	return int(arrived.Load())
+}
+
+// send vouches for one shipment and sends what of it can be vouched for. It
+// reports whether that arrived.
+func (n *Node) send(ctx context.Context, r route, s *Shipment) bool {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Settings.PulseInterval())
+	defer cancel()
+	return r.p.vouch(ctx, s) && n.replicas.Send(ctx, r.to, *s) == nil
 }
 
 // fitting returns how many of es, one at least, fit into one shipment.

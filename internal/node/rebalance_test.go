@@ -97,6 +97,25 @@ func TestRestartMovesNothing(t *testing.T) {
 	})
 }
 
+// A walk outlasts a moment in which nothing can be sent.
+func TestRebalanceTriesAgain(t *testing.T) {
+	inReplicatedFleet(t, func(t *testing.T, f *fleet, ms []*member) {
+		f.pass(2 * lease)
+		var keys []string
+		for i := range 30 {
+			keys = append(keys, fmt.Sprint("key", i))
+			ms[0].loads(keys[i], "v")
+		}
+		f.await("R copies of each", func() bool { return replicated(keys, ms...) })
+		f.carrier.shut(true)
+		ms[1].stop()
+		f.await("the walk to begin", func() bool { return ms[0].Stats().Rebalances > 0 && ms[2].Stats().Rebalances > 0 })
+		f.pass(lease / 2)
+		f.carrier.shut(false)
+		f.within(lease, "R copies of each again", func() bool { return replicated(keys, ms[0], ms[2]) })
+	})
+}
+
 // The walk keeps to its rates.
 func TestRebalanceIsPaced(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {

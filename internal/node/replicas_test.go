@@ -386,6 +386,92 @@ func TestCopyTooLargeToSend(t *testing.T) {
 	})
 }
 
+// While nothing can be sent, or what is queued is worth more than the bound,
+// copies are dropped and counted; readers don't notice.
+func TestCopiesThatCannotBeSent(t *testing.T) {
+	inReplicatedFleet(t, func(t *testing.T, f *fleet, ms []*member) {
+		a := ms[0]
+		f.carrier.shut(true)
+		a.loads("k", "v")
+		synctest.Wait()
+		if s := a.Stats(); s.CopiesDropped == 0 || s.CopiesSent != 0 {
+			t.Errorf("%d dropped, %d sent", s.CopiesDropped, s.CopiesSent)
+		}
+	})
+	inWitnessedFleet(t, func(t *testing.T, f *fleet, raising *barrier, o options) {
+		f.carrier = newCarrier()
+		a, b := f.start("a", o), f.start("b", o)
+		f.know(2, a, b)
+		raising.shut() // nothing leaves
+		if err := a.appends(&events.Invalidate{Scope: ofK}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		value := make([]byte, 800<<10)
+		for i := range 200 {
+			go func() { _, _ = a.get(fmt.Sprint("k", i), node.ReadOptions{Load: loads(string(value))}) }()
+		}
+		synctest.Wait()
+		if n := a.Stats().CopiesDropped; n == 0 {
+			t.Error("160 MB are queued")
+		}
+	})
+}
+
+// An answer holds what there is of many keys, and no more than a message takes.
+func TestManyKeysAreAskedForAtOnce(t *testing.T) {
+	inReplicatedFleet(t, func(t *testing.T, f *fleet, ms []*member) {
+		a := ms[0]
+		var keys []string
+		for i := range 20 {
+			k := fmt.Sprint("large", i)
+			a.loads(k, string(make([]byte, 100<<10)))
+			keys = append(keys, k, fmt.Sprint("missing", i))
+		}
+		s, err := f.carrier.Fetch(t.Context(), "a", 0, keys)
+		bytes := 0
+		for _, e := range s.Entries {
+			bytes += len(e)
+		}
+		if err != nil || len(s.Entries) < 8 || bytes > 900<<10 {
+			t.Errorf("%d entries of %d bytes: %v", len(s.Entries), bytes, err)
+		}
+		if s, err := f.carrier.Fetch(t.Context(), "a", 9, keys); err != nil || len(s.Entries) != 0 {
+			t.Errorf("another partition: %d entries, %v", len(s.Entries), err)
+		}
+		if s, err := f.carrier.Fetch(t.Context(), "a", 0, []string{"", string(make([]byte, 1<<17))}); err != nil || len(s.Entries) != 0 {
+			t.Errorf("no keys: %d entries, %v", len(s.Entries), err)
+		}
+	})
+}
+
+// Many keys cost one question to each owner.
+func TestOneQuestionForManyKeys(t *testing.T) {
+	inReplicatedFleet(t, func(t *testing.T, f *fleet, ms []*member) {
+		a, c := ms[0], ms[2]
+		var keys []string
+		for i := range 40 {
+			k := fmt.Sprint("key", i)
+			a.loads(k, "v")
+			keys = append(keys, k, fmt.Sprint("missing", i))
+		}
+		synctest.Wait()
+		before := c.Stats()
+		found := c.FetchAll(t.Context(), keys...)
+		names := map[string]bool{}
+		for _, e := range found {
+			names[e.Key()] = true
+		}
+		s := c.Stats()
+		if len(found) != 40 || len(names) != 40 || names["missing0"] {
+			t.Errorf("found %d copies of %d keys", len(found), len(names))
+		}
+		if s.Fetches-before.Fetches != 2 || s.OwnerHits-before.OwnerHits != 40 || s.FetchMisses-before.FetchMisses != 40 {
+			t.Errorf("%d questions, %d hits, %d misses", s.Fetches-before.Fetches, s.OwnerHits-before.OwnerHits, s.FetchMisses-before.FetchMisses)
+		}
+	})
+}
+
 // A node that replicates nothing asks nobody, and a guest owns nothing.
 func TestNotTakingPart(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {

@@ -70,8 +70,8 @@ type Config struct {
 	// asks for them.
 	Replication int
 	// Guest joins without owning anything: no copies are kept here for others.
-	// For short visits, and for processes that should not give memory or disk
-	// to keys that they don't use.
+	// For short visits, and for processes that should not give disk, or without
+	// a DataDir memory, to keys that they don't use.
 	Guest bool
 	// FetchTimeout bounds a question to those members; default 50 ms.
 	FetchTimeout time.Duration
