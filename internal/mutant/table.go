@@ -113,6 +113,16 @@ const (
 	ShippedBirthRaised
 	VouchersIgnored
 	OwnersTrusted
+	TurnForgetsLoads
+	TurnReleasedByAny
+	TurnNotExtended
+	TurnWithoutRecheck
+	TurnFailsSilently
+	TurnJoinsOldLoad
+	TurnJoinsBehindToken
+	TurnIgnoresTags
+	TurnUnderLapsedLease
+	TurnUnproven
 )
 
 // Info describes a fault.
@@ -251,4 +261,14 @@ var all = [...]Info{
 	ShippedBirthRaised:       {ShippedBirthRaised, "shipped-birth-raised", "P27", "a copy that another node sent is born when it arrives"},
 	VouchersIgnored:          {VouchersIgnored, "vouchers-ignored", "H1, H5", "a copy is taken from a node whose history may be another"},
 	OwnersTrusted:            {OwnersTrusted, "owners-trusted", "G1, P35", "what an owner answers is served without being judged"},
+	TurnForgetsLoads:         {TurnForgetsLoads, "turn-forgets-loads", "G10", "who asks for a turn just after a load has ended gets one"},
+	TurnReleasedByAny:        {TurnReleasedByAny, "turn-released-by-any", "G10", "a holder that lost its turn ends the next one's"},
+	TurnNotExtended:          {TurnNotExtended, "turn-not-extended", "G10", "a turn is not prolonged while its load runs"},
+	TurnWithoutRecheck:       {TurnWithoutRecheck, "turn-without-recheck", "G10", "who waits for a turn waits for its announcement alone"},
+	TurnFailsSilently:        {TurnFailsSilently, "turn-fails-silently", "G10", "a load that failed is not announced"},
+	TurnJoinsOldLoad:         {TurnJoinsOldLoad, "turn-joins-old-load", "R6, P26", "a reader takes the value of another node's load that began before a fence of the key"},
+	TurnJoinsBehindToken:     {TurnJoinsBehindToken, "turn-joins-behind-token", "R6, P26", "a reader takes the value of another node's load that began before its session's place"},
+	TurnIgnoresTags:          {TurnIgnoresTags, "turn-ignores-tags", "R6, P24", "a reader takes another node's value although a tag of it was fenced"},
+	TurnUnderLapsedLease:     {TurnUnderLapsedLease, "turn-under-lapsed-lease", "H8", "a node that is cut off takes part in turns"},
+	TurnUnproven:             {TurnUnproven, "turn-unproven", "H5, H1", "a value that came with an announcement is taken whatever the announcer's history"},
 }

@@ -39,6 +39,17 @@ type Config struct {
 	// MaxLoads bounds the loads that run at once, so that a lapse of all
 	// leases is no stampede on the origin. Default 256.
 	MaxLoads int
+	// LoadRate is how many loads may begin in a second. Default 0: any number.
+	// Up to a second's worth may begin at once.
+	LoadRate float64
+	// LoadAlone: loads are shared within this process only, and not with other
+	// nodes that load the same key.
+	LoadAlone bool
+	// Turn is how long a node that loads a key for others may fall silent
+	// before another one loads it. Default 3 s, at most LoadTimeout. Shorter:
+	// a holder that is slow to prolong its turn loses it. Longer: readers wait
+	// longer for one that died.
+	Turn time.Duration
 	// MaxValue is the largest payload in bytes. Default 16 MiB.
 	MaxValue int
 
@@ -76,6 +87,10 @@ type Deps struct {
 	Shared Shared
 	// Witness may be nil.
 	Witness Witness
+	// Line may be nil: loads are then shared within this process only. Turns
+	// may be nil: the owners of slots grant turns then.
+	Line  Line
+	Turns Turns
 	// Peers may be nil: Everywhere writes then wait for pulses.
 	Peers Peers
 	// Replicas may be nil: then no copies are exchanged with other nodes.
@@ -98,6 +113,8 @@ func (c Config) withDefaults() Config {
 	set(&c.WaitTimeout, 2*time.Second)
 	set(&c.LoadTimeout, 30*time.Second)
 	set(&c.MaxLoads, 256)
+	set(&c.Turn, 3*time.Second)
+	c.Turn = min(c.Turn, c.LoadTimeout)
 	set(&c.MaxValue, 16<<20)
 	set(&c.Replication, 2)
 	set(&c.FetchTimeout, 50*time.Millisecond)
@@ -127,6 +144,8 @@ func (d Deps) validate(c Config) (Deps, error) {
 		return bad(fmt.Sprintf("%d logs and %d committers for %d partitions", len(d.Logs), len(d.Committers), p))
 	case d.Memory == nil || d.Clock == nil:
 		return bad("no memory tier or no clock")
+	case c.MaxLoads < 0 || c.LoadRate < 0 || c.Turn < 0:
+		return bad("a negative limit on loads")
 	case d.Incarnation == (events.Incarnation{}):
 		return bad("no incarnation")
 	}

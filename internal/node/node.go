@@ -47,9 +47,10 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
-	loads chan struct{} // admission to the origin: one token for each load
-	crew  crew
-	peers Peers // nil: pulses alone confirm
+	admission admission
+	turns     turns
+	crew      crew
+	peers     Peers // nil: pulses alone confirm
 	// questions has room for each question that waits.
 	questions chan struct{}
 	keeper    keeper
@@ -86,7 +87,8 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		lease:       cfg.Settings.Lease - clock.Resolution,
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
-		loads:       make(chan struct{}, cfg.MaxLoads),
+		admission:   newAdmission(cfg.MaxLoads, cfg.LoadRate),
+		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
 		questions:   make(chan struct{}, maxQuestions),
 		replicas:    deps.Replicas,
@@ -196,6 +198,10 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return n.place(following) })
 		g.Go(func() error { return n.copier.run(following, n) })
 		g.Go(func() error { return n.replicas.Listen(following, n.cfg.Node, n.received, n.answer) })
+	}
+
+	if n.turns.line != nil {
+		g.Go(func() error { return n.turns.line.Serve(following, n.incarnation, n.turns.announced, n.turnAsked) })
 	}
 
 	var fault error

@@ -13,6 +13,7 @@ type counters struct {
 	diskHits, sharedHits, misses                                             atomic.Uint64
 	memoryRejected, sharedDead                                               atomic.Uint64
 	loads, joined, loadErrors, bypasses                                      atomic.Uint64
+	led, joinedFleet, turnsLost, turnNanos                                   atomic.Uint64
 	fillsRefused, notKept                                                    atomic.Uint64
 	writes, applied, keyFences, broadFences                                  atomic.Uint64
 	undecodable, corrupt, outrun                                             atomic.Uint64
@@ -34,6 +35,13 @@ type Stats struct {
 	// Loads are calls of loaders, Joined the readers who shared one, Bypasses
 	// the loads past the cache.
 	Loads, Joined, LoadErrors, Bypasses uint64
+	// Led are the loads that held the domain's turn, JoinedFleet those that
+	// another node's load answered, TurnsLost the turns that were another's
+	// when their load ended.
+	Led, JoinedFleet, TurnsLost uint64
+	// TurnWait is how long loads have waited for their turn or for another
+	// node's answer, together.
+	TurnWait time.Duration
 	// FillsRefused are loaded values that a fence had outrun; NotKept those
 	// for which a queue had no room.
 	FillsRefused, NotKept uint64
@@ -98,6 +106,7 @@ func (n *Node) Stats() Stats {
 		DiskHits: c.diskHits.Load(), SharedHits: c.sharedHits.Load(), Misses: c.misses.Load(),
 		MemoryRejected: c.memoryRejected.Load(), SharedDead: c.sharedDead.Load(),
 		Loads: c.loads.Load(), Joined: c.joined.Load(), LoadErrors: c.loadErrors.Load(), Bypasses: c.bypasses.Load(),
+		Led: c.led.Load(), JoinedFleet: c.joinedFleet.Load(), TurnsLost: c.turnsLost.Load(), TurnWait: time.Duration(c.turnNanos.Load()),
 		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(),
 		Writes: c.writes.Load(), Applied: c.applied.Load(), KeyFences: c.keyFences.Load(), BroadFences: c.broadFences.Load(),
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -45,6 +46,10 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("fetch_misses", "Keys that no owner had a live copy of.", func(s *stats) uint64 { return s.FetchMisses }),
 			counter("loads_started", "Calls of loaders.", func(s *stats) uint64 { return s.Loads }),
 			counter("loads_joined", "Readers that shared a load of another.", func(s *stats) uint64 { return s.Joined }),
+			counter("loads_led", "Loads that held their key's turn in the domain.", func(s *stats) uint64 { return s.Led }),
+			counter("loads_joined_fleet", "Loads that another node's answered.", func(s *stats) uint64 { return s.JoinedFleet }),
+			counter("turns_lost", "Turns that were another node's when their load ended.", func(s *stats) uint64 { return s.TurnsLost }),
+			seconds("turn_wait", "How long loads waited for their turn or for another node's answer, together.", func(s *stats) time.Duration { return s.TurnWait }),
 			counter("loads_failed", "Loads that failed.", func(s *stats) uint64 { return s.LoadErrors }),
 			counter("loads_bypassing", "Loads past the cache.", func(s *stats) uint64 { return s.Bypasses }),
 			counter("fills_refused", "Loaded values that a fence had outrun.", func(s *stats) uint64 { return s.FillsRefused }),

@@ -61,6 +61,14 @@ type Config struct {
 	// at once; default 256.
 	LoadTimeout time.Duration
 	MaxLoads    int
+	// LoadRate is how many loads may begin in a second, in this process; 0: any
+	// number. With MaxLoads it guards the origin when much has to be loaded at
+	// once.
+	LoadRate float64
+	// LoadAlone: loads are shared within this process only. By default the
+	// processes of a domain load a key once between them; each load then costs
+	// one trip to Redis, or to a peer, while there are others.
+	LoadAlone bool
 	// MaxValue is the largest value in bytes; default 16 MiB.
 	MaxValue int
 

@@ -137,6 +137,9 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Replicas, err = copies.New(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
+	if deps.Line, err = peers.NewLine(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
@@ -150,6 +153,7 @@ func (c *Client) build(ctx context.Context) error {
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
+		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
 		OnApply: c.cfg.OnApply, OnRead: onRead,
 	})
 	if err != nil {
@@ -214,6 +218,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	}
 	deps.Shared = c.l2
 	deps.Witness = witnessPort{c.l2}
+	deps.Turns = turnsPort{c.l2}
 	return nil
 }
 
