@@ -64,6 +64,7 @@ func beMember(text string) error {
 	cfg := client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20}
 	if mc.Small {
 		cfg.DataDir, cfg.L1Size, cfg.DiskCache = "", 1<<20, 1<<20
+		cfg.RedisTimeout = 5 * time.Second         // the machine is busy, Redis is not away
 		cfg.Logger = slog.New(slog.DiscardHandler) // fifty of them say that Redis is gone
 	}
 	c, err := client.Open(ctx, cfg)

@@ -173,6 +173,12 @@ func (m *machine) start() error {
 	if w.plan.copies {
 		deps.Replicas = w.courier.port(p, w.plan.Seed)
 	}
+	if w.plan.turns {
+		deps.Line = newLinePort(p)
+		if w.plan.shared {
+			deps.Turns = &turnsPort{storePort{p: p, s: w.store}}
+		}
+	}
 	for i := range s.Partitions {
 		l := w.streams[i].Connect(p.faults())
 		if m.cutLog.Load() {
@@ -190,7 +196,7 @@ func (m *machine) start() error {
 	}
 	if p.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
-		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second,
+		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength,
 	}); err != nil {
 		return err
 	}

@@ -526,6 +526,7 @@ func (w *World) final() {
 		}
 		time.Sleep(lease * 3 / 2)
 	}
+	w.once()
 	for _, m := range w.machines {
 		if !w.invalidate(m, events.Scope{Keys: []string{w.plan.keys[0]}}, node.Everywhere, false) {
 			w.violate("liveness", "an Everywhere write on %s does not return in the end", m.name)

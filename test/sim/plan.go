@@ -21,6 +21,7 @@ type plan struct {
 	witness       bool
 	peers         bool
 	copies        bool // processes exchange copies
+	turns         bool // nodes load in turns
 	guardSlots    int
 	rates         []int // of the machines' clocks, in ppm
 	history       historyMode
@@ -169,6 +170,7 @@ func newPlan(seed uint64) *plan {
 	p.slowLoads = quiet(0.4)
 	p.deadWriters, p.zombieCommits = quiet(0.6), quiet(0.8)
 	p.drawSteps(d)
+	p.turns = d.chance(0.6)
 	p.drawCopies()
 	return p
 }
