@@ -130,7 +130,7 @@ var laws = []law{
 	{
 		in: []string{"internal/...", "pkg/..."},
 		except: []string{
-			"internal/events/jslog", "internal/peers", "internal/invalidator", "internal/warmer/...", "internal/config",
+			"internal/events/jslog", "internal/peers", "internal/copies", "internal/invalidator", "internal/warmer/...", "internal/config",
 			"internal/trial/...", "internal/snapshot/...", "pkg/client",
 		},
 		never: []string{"github.com/nats-io/..."},

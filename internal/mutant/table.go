@@ -108,6 +108,12 @@ const (
 	BroadInOnePartition
 	TouchRenewsBirth
 	TokenOmitsBirth
+	ShipmentsUnchecked
+	ShipmentsOutrunWitness
+	ShippedEpochIgnored
+	ShippedBirthRaised
+	VouchersIgnored
+	OwnersTrusted
 	TurnForgetsLoads
 	TurnReleasedByAny
 	TurnNotExtended
@@ -251,6 +257,12 @@ var all = [...]Info{
 	BroadInOnePartition:      {BroadInOnePartition, "broad-in-one-partition", "G1", "fences of tags, prefixes, globs and all go to one partition"},
 	TouchRenewsBirth:         {TouchRenewsBirth, "touch-renews-birth", "P29", "a touch gives the copy a new birth"},
 	TokenOmitsBirth:          {TokenOmitsBirth, "token-omits-birth", "H9", "the token after a read does not cover the birth of what was read"},
+	ShipmentsUnchecked:       {ShipmentsUnchecked, "shipments-unchecked", "P23, G9", "a copy that another node sent is kept without a look at the fences"},
+	ShipmentsOutrunWitness:   {ShipmentsOutrunWitness, "shipments-outrun-witness", "H5", "a copy goes to other nodes before the witness covers its birth"},
+	ShippedEpochIgnored:      {ShippedEpochIgnored, "shipped-epoch-ignored", "G6", "a copy that another node sent counts as one of this epoch"},
+	ShippedBirthRaised:       {ShippedBirthRaised, "shipped-birth-raised", "P27", "a copy that another node sent is born when it arrives"},
+	VouchersIgnored:          {VouchersIgnored, "vouchers-ignored", "H1, H5", "a copy is taken from a node whose history may be another"},
+	OwnersTrusted:            {OwnersTrusted, "owners-trusted", "G1, P35", "what an owner answers is served without being judged"},
 	TurnForgetsLoads:         {TurnForgetsLoads, "turn-forgets-loads", "G10", "who asks for a turn just after a load has ended gets one"},
 	TurnReleasedByAny:        {TurnReleasedByAny, "turn-released-by-any", "G10", "a holder that lost its turn ends the next one's"},
 	TurnNotExtended:          {TurnNotExtended, "turn-not-extended", "G10", "a turn is not prolonged while its load runs"},

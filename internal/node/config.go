@@ -22,8 +22,10 @@ type Config struct {
 	Settings events.Settings
 	// Addresses are where other processes reach the node.
 	Addresses []string
-	// Weight is the node's share in owning slots. Default 100.
+	// Weight is the node's share in owning slots. Default 100. A Guest has
+	// none.
 	Weight uint32
+	Guest  bool
 
 	// DefaultTTL is the life of copies that name none. Default 1 h; at most
 	// the domain's MaxTTL.
@@ -50,6 +52,18 @@ type Config struct {
 	Turn time.Duration
 	// MaxValue is the largest payload in bytes. Default 16 MiB.
 	MaxValue int
+
+	// Replication is how many nodes keep a copy of each key for the others, if
+	// [Deps.Replicas] is there. More may: every node also keeps what it has
+	// loaded or read. Default 2; negative: none, and no node is asked.
+	Replication int
+	// FetchTimeout bounds a question to a key's owners, which a read asks when
+	// Redis had no answer, before it loads or misses. Default 50 ms.
+	FetchTimeout time.Duration
+	// RebalanceRows and RebalanceBytes bound how fast a node, when members
+	// came or went, looks through its disk and sends copies to new owners:
+	// copies looked at, and bytes sent, per second. Defaults 20,000 and 8 MiB.
+	RebalanceRows, RebalanceBytes int
 
 	// OnApply, if set, is told every record once it is applied: in order, from
 	// the apply goroutine of its partition, which it must not hold up. The
@@ -79,7 +93,9 @@ type Deps struct {
 	Turns Turns
 	// Peers may be nil: Everywhere writes then wait for pulses.
 	Peers Peers
-	Clock clock.Clock
+	// Replicas may be nil: then no copies are exchanged with other nodes.
+	Replicas Replicas
+	Clock    clock.Clock
 	// Random draws epochs. Default crypto/rand.
 	Random io.Reader
 	// Incarnation is this run's, the same that the committers publish under.
@@ -90,6 +106,9 @@ type Deps struct {
 
 func (c Config) withDefaults() Config {
 	set(&c.Weight, 100)
+	if c.Guest {
+		c.Weight = 0
+	}
 	set(&c.DefaultTTL, time.Hour)
 	set(&c.WaitTimeout, 2*time.Second)
 	set(&c.LoadTimeout, 30*time.Second)
@@ -97,6 +116,10 @@ func (c Config) withDefaults() Config {
 	set(&c.Turn, 3*time.Second)
 	c.Turn = min(c.Turn, c.LoadTimeout)
 	set(&c.MaxValue, 16<<20)
+	set(&c.Replication, 2)
+	set(&c.FetchTimeout, 50*time.Millisecond)
+	set(&c.RebalanceRows, 20_000)
+	set(&c.RebalanceBytes, 8<<20)
 	c.DefaultTTL = min(c.DefaultTTL, c.Settings.MaxTTL)
 	return c
 }

@@ -180,6 +180,7 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fen
 		f.err = err
 		p.flights.land(key, f)
 		if kept {
+			n.replicate(p, f.entry)
 			stored = n.keeper.share(ctx, p, f.entry)
 		}
 		h.finish(f, kept, stored)

@@ -54,9 +54,16 @@ type Node struct {
 	// questions has room for each question that waits.
 	questions chan struct{}
 	keeper    keeper
-	stats     counters
-	steps     sync.Pool
-	readyMu   sync.Mutex
+
+	replicas Replicas // nil: no copies are exchanged
+	owners   owners
+	copier   copier
+	fetches  chan struct{} // one token for each question to owners
+	repairs  chan struct{} // the same for each copy on its way back into Redis
+
+	stats   counters
+	steps   sync.Pool
+	readyMu sync.Mutex
 }
 
 // New builds a node on deps. It starts nothing, but reads the disk's
@@ -84,12 +91,16 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
 		questions:   make(chan struct{}, maxQuestions),
+		replicas:    deps.Replicas,
+		fetches:     make(chan struct{}, maxFetches),
+		repairs:     make(chan struct{}, maxRepairs),
 	}
 	if mutant.On(mutant.NoWitness) {
 		n.witness = nil
 	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
+	n.copier.init()
 	n.steps.New = func() any { return new([]coherence.Step) }
 	for i := range cfg.Settings.Partitions {
 		p := &partition{n: n, index: i, log: deps.Logs[i], out: deps.Committers[i], versions: make(map[string]uint64)}
@@ -182,6 +193,11 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.peers != nil {
 		g.Go(func() error { return n.peers.Listen(following, n.incarnation, n.asked, n.confirmed) })
+	}
+	if n.replicas != nil {
+		g.Go(func() error { return n.place(following) })
+		g.Go(func() error { return n.copier.run(following, n) })
+		g.Go(func() error { return n.replicas.Listen(following, n.cfg.Node, n.received, n.answer) })
 	}
 
 	if n.turns.line != nil {

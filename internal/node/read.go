@@ -188,8 +188,10 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		}
 		dst = e[:0]
 	}
+	lost := false
 	if n.shared != nil {
 		e, err := n.shared.Get(ctx, key, dst)
+		lost = err == nil || errors.Is(err, tiers.ErrMiss)
 		switch {
 		case err == nil:
 			if p.servable(e, now, fence) || mutant.On(mutant.SharedTrusted) {
@@ -207,6 +209,13 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		case errors.Is(err, tiers.ErrUnavailable):
 			n.stats.sharedErrors.Add(1)
 		}
+	}
+	if e, ok := n.fetchOne(ctx, p, key, fence); ok {
+		n.adopt(p, e)
+		if lost {
+			n.repair(p, e)
+		}
+		return Result{Entry: e, Source: FromOwner}, true, fence
 	}
 	return Result{}, false, fence
 }

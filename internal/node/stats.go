@@ -20,6 +20,7 @@ type counters struct {
 	pulses, shortcuts, pulsesFailed, waitsTimedOut                           atomic.Uint64
 	epochs, gaps, regressions                                                atomic.Uint64
 	sharedErrors, witnessErrors, disksLost, unwitnessed, acksRefused, pruned atomic.Uint64
+	replicas                                                                 replicaCounters
 }
 
 // Stats is a snapshot of what a node has counted since it was built, and of
@@ -65,6 +66,26 @@ type Stats struct {
 	// AcksRefused are confirmations of another history.
 	AcksRefused uint64
 
+	// CopiesSent are copies that were handed over for an owner, CopiesDropped
+	// those that were not: a queue was full, the copy too large, the witness
+	// or the way there out of reach.
+	CopiesSent, CopiesDropped uint64
+	// CopiesReceived are those that came from others; each is among CopiesKept
+	// or CopiesRefused (dead, older than what is here, of another history).
+	CopiesReceived, CopiesKept, CopiesRefused uint64
+	// Fetches are questions to owners, FetchesFailed those without an answer.
+	// OwnerHits and FetchMisses are keys asked for, found alive or not.
+	Fetches, FetchesFailed, OwnerHits, FetchMisses uint64
+	// CopiesLent are copies given to others who asked.
+	CopiesLent uint64
+	// Rebalances are walks over the disk because members came or went,
+	// RowsWalked the copies looked at there, CopiesMoved those that were sent
+	// to new owners (among CopiesSent too).
+	Rebalances, RowsWalked, CopiesMoved uint64
+	// Unplaced is 1 while members have come or gone and the copies here have
+	// not followed yet, or the members are not known for long enough.
+	Unplaced int
+
 	Partitions []PartitionStats
 	Members    int
 }
@@ -97,6 +118,10 @@ func (n *Node) Stats() Stats {
 		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
 		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
 		Members: len(n.Members()),
+	}
+	c.replicas.into(&s)
+	if n.replicas != nil && n.owners.done.Load() != n.owners.now.Load() {
+		s.Unplaced = 1
 	}
 	now := n.clock.Now().Holder
 	for _, p := range n.parts {

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/raptorflow/tercet/internal/clock"
+	"github.com/raptorflow/tercet/internal/copies"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/jslog"
@@ -133,6 +134,9 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Peers, err = peers.New(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
+	if deps.Replicas, err = copies.New(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
 	if deps.Line, err = peers.NewLine(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
@@ -147,6 +151,8 @@ func (c *Client) build(ctx context.Context) error {
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
+		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
+		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
 		OnApply: c.cfg.OnApply, OnRead: onRead,
 	})

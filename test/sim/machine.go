@@ -170,6 +170,9 @@ func (m *machine) start() error {
 	if w.plan.peers {
 		deps.Peers = &peersPort{p: p, h: w.hub}
 	}
+	if w.plan.copies {
+		deps.Replicas = w.courier.port(p, w.plan.Seed)
+	}
 	if w.plan.turns {
 		deps.Line = newLinePort(p)
 		if w.plan.shared {
