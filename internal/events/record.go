@@ -112,11 +112,21 @@ type Intent struct {
 	// Deadline is when a resolver may begin to end the bracket of a writer
 	// that fell silent.
 	Deadline time.Time
+	// Writer is the node that opened the bracket. Empty: unknown.
+	Writer NodeID
+	// Decider names what decides whether the writer can still commit, as a
+	// marker table does. Empty: nothing does, and nobody but the writer can
+	// prove anything.
+	Decider string
 }
 
 // End closes a bracket and fences its scope once more.
 type End struct {
 	Bracket BracketID
+	// Scope is what the bracket covers in this log, for those who don't know
+	// the bracket: its Intent was trimmed, or another End came first. Empty:
+	// they fence everything.
+	Scope Scope
 }
 
 // NodeID names a node for people and for placement. It is not an identity:

@@ -107,6 +107,19 @@ const (
 	BroadInOnePartition
 	TouchRenewsBirth
 	TokenOmitsBirth
+	SourceDropped
+	SourceFloorForgotten
+	SourcesForgotten
+	SourceOfTagsIgnored
+	ManySplit
+	NestedLevelDropped
+	NestedFlightJoined
+	FallbackAtStrong
+	FallbackUnjudged
+	FallbackUnmarked
+	UnsettledEnds
+	ResolvedWithoutMarker
+	AbortMarkerIgnored
 )
 
 // Info describes a fault.
@@ -239,4 +252,17 @@ var all = [...]Info{
 	BroadInOnePartition:      {BroadInOnePartition, "broad-in-one-partition", "G1", "fences of tags, prefixes, globs and all go to one partition"},
 	TouchRenewsBirth:         {TouchRenewsBirth, "touch-renews-birth", "P29", "a touch gives the copy a new birth"},
 	TokenOmitsBirth:          {TokenOmitsBirth, "token-omits-birth", "H9", "the token after a read does not cover the birth of what was read"},
+	SourceDropped:            {SourceDropped, "source-dropped", "R3, P3", "a fence's position in the origin is not remembered for loads"},
+	SourceFloorForgotten:     {SourceFloorForgotten, "source-floor-forgotten", "R3, P3", "only the origin's positions of the last fences are remembered"},
+	SourcesForgotten:         {SourcesForgotten, "sources-forgotten", "R3, G7", "a restart forgets the origin's positions that loads must have reached"},
+	SourceOfTagsIgnored:      {SourceOfTagsIgnored, "source-of-tags-ignored", "R3, P24", "a load is kept whose tags' fences demand a later position of the origin than it was told"},
+	ManySplit:                {ManySplit, "many-split", "P7", "invalidations of one call travel in several records"},
+	NestedLevelDropped:       {NestedLevelDropped, "nested-level-dropped", "R4, R11", "reads within a loader are as fresh as they ask for themselves, whatever the outer read asked for"},
+	NestedFlightJoined:       {NestedFlightJoined, "nested-flight-joined", "R6, R11", "a reader joins a load whose loader has read copies at a weaker level"},
+	FallbackAtStrong:         {FallbackAtStrong, "fallback-at-strong", "P29, G4", "a strong read falls back to a copy behind a soft fence"},
+	FallbackUnjudged:         {FallbackUnjudged, "fallback-unjudged", "P29, G1", "a fallback may lie behind a hard fence"},
+	FallbackUnmarked:         {FallbackUnmarked, "fallback-unmarked", "P29", "a fallback is not marked as stale"},
+	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
+	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
+	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
 }
