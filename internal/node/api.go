@@ -15,6 +15,8 @@ type ReadOptions struct {
 	Level consistency.Level
 	// Load asks the origin when no tier has a live copy. Nil: the read misses.
 	Load Loader
+	// Fallback says when a copy behind a soft fence will do.
+	Fallback Fallback
 }
 
 // Loader asks the origin for a key. It must read what was committed before it
@@ -73,7 +75,7 @@ type Result struct {
 	Entry  tiers.Entry
 	Source Source
 	// Stale marks an answer that a node gave although it was cut off from the
-	// log (policy serve).
+	// log (policy serve), or that lies behind a soft fence (see [Fallback]).
 	Stale bool
 }
 

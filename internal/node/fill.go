@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
+	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
@@ -16,11 +17,19 @@ import (
 // flights are the loads of a partition that run now, one for each key that
 // others may join.
 type flights struct {
-	mu sync.Mutex
-	of map[string]*flight
+	mu     sync.Mutex
+	of     map[string]*flight
+	booked uint64 // so far
 }
 
 func (f *flights) init() { f.of = make(map[string]*flight) }
+
+// count returns how many flights have been booked.
+func (l *flights) count() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.booked
+}
 
 // land lets f's readers go on, and nobody join it any more.
 func (l *flights) land(key string, f *flight) {
@@ -35,6 +44,10 @@ func (l *flights) land(key string, f *flight) {
 // flight is one load.
 type flight struct {
 	epoch events.Epoch
+	// number counts the partition's flights; level is that of the read that
+	// started this one.
+	number uint64
+	level  consistency.Level
 	// birth is the position that had been applied before the loader started.
 	birth events.Position
 	done  chan struct{} // closed when what follows is set
@@ -44,6 +57,8 @@ type flight struct {
 	// private: nobody may join the result, for it was read past the cache or
 	// is made of what can't be judged.
 	private bool
+	// nested: the loader has read copies, at the level of the flight.
+	nested bool
 }
 
 // joinTries bounds how often a reader whose joined load turned out to be too
@@ -53,18 +68,17 @@ const joinTries = 2
 // load asks the origin, once for all readers of this process who may share the
 // answer.
 func (n *Node) load(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions) (Result, error) {
-	for s := scopeOf(ctx); s != nil; s = s.outer {
-		if s.key == key {
-			return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
-		}
+	if scopeOf(ctx).loads(key) {
+		return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
 	}
 	if p.bypassing.Load() > 0 && p.bypassed(key) && !mutant.On(mutant.BypassJoined) && !mutant.On(mutant.BypassKept) {
 		return n.bypass(ctx, p, key, o)
 	}
+	since := p.flights.count()
 	for range joinTries {
 		f, mine := p.board(key, fence, o)
 		if mine {
-			n.fly(ctx, p, key, f, o.Load)
+			n.fly(ctx, p, key, f, o)
 		} else {
 			n.stats.joined.Add(1)
 		}
@@ -73,7 +87,7 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 		case <-ctx.Done():
 			return Result{}, &Error{Op: "load", Key: key, Err: ctx.Err()}
 		}
-		if mine || p.joinable(f) {
+		if mine || p.joinable(f, o.Level, since) {
 			return n.landed(ctx, p, key, f)
 		}
 	}
@@ -107,7 +121,8 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	if f := p.flights.of[key]; f != nil && f.epoch == epoch && p.mayJoin(f, key, fence, o) {
 		return f, false
 	}
-	f = &flight{epoch: epoch, birth: birth, done: make(chan struct{})}
+	p.flights.booked++
+	f = &flight{epoch: epoch, birth: birth, number: p.flights.booked, level: o.Level, done: make(chan struct{})}
 	p.flights.of[key] = f
 	return f, true
 }
@@ -134,8 +149,16 @@ func (p *partition) mayJoin(f *flight, key string, fence coherence.Fence, o Read
 // its tags, which were not known then, may have been fenced before the reader
 // came. Whether a fence came before or after is not remembered; after counts
 // as before, and costs another load.
-func (p *partition) joinable(f *flight) bool {
+//
+// What the loader itself has read of the cache is as fresh as the read that
+// started the load demanded. That must do for a reader at level l, who came when
+// since flights had been booked.
+func (p *partition) joinable(f *flight, l consistency.Level, since uint64) bool {
 	if f.private {
+		return false
+	}
+	later := f.number > since && f.level.Kind() == consistency.KindStrong
+	if f.nested && !later && !f.level.Covers(l) && !mutant.On(mutant.NestedFlightJoined) {
 		return false
 	}
 	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
@@ -158,13 +181,13 @@ func (p *partition) bracketed(e tiers.Entry) bool {
 
 // fly runs the load in a goroutine of its own: it goes on for those who joined
 // when the reader who started it gives up.
-func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, load Loader) {
-	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx), birth: f.birth}
+func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, o ReadOptions) {
+	scope := p.scope(ctx, key, f.birth, o.Level)
 	started := n.crew.Go(func() {
 		ctx, cancel := n.loadContext(ctx)
 		defer cancel()
 		kept := false
-		l, err := n.ask(scope.into(ctx), key, load)
+		l, err := n.askSourced(ctx, scope, o.Load)
 		if err == nil {
 			kept, err = n.keep(p, f, scope, key, l)
 		}
@@ -191,29 +214,43 @@ func (n *Node) loadContext(ctx context.Context) (context.Context, context.Cancel
 // ask calls the loader under admission control. A loader that panics fails its
 // readers, not the process.
 func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err error) {
+	err = n.atOrigin(ctx, key, func(ctx context.Context) error {
+		if l, err = load(ctx, key); err != nil {
+			return err
+		}
+		return n.checkSize(l)
+	})
+	return l, err
+}
+
+func (n *Node) checkSize(l Loaded) error {
+	if len(l.Payload) > n.cfg.MaxValue {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(l.Payload), n.cfg.MaxValue)
+	}
+	return nil
+}
+
+// atOrigin runs call under admission control.
+func (n *Node) atOrigin(ctx context.Context, what string, call func(context.Context) error) (err error) {
 	if !nestedLoad(ctx) {
 		select {
 		case n.loads <- struct{}{}:
 			defer func() { <-n.loads }()
 		case <-ctx.Done():
-			return l, fmt.Errorf("%w: %d loads are running", ErrOverloaded, cap(n.loads))
+			return fmt.Errorf("%w: %d loads are running", ErrOverloaded, cap(n.loads))
 		}
 		ctx = context.WithValue(ctx, nestedLoadKey{}, true)
 	}
 	n.stats.loads.Add(1)
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("loader of %q panicked: %v", key, r)
+			err = fmt.Errorf("loader of %q panicked: %v", what, r)
 		}
 		if err != nil {
 			n.stats.loadErrors.Add(1)
 		}
 	}()
-	l, err = load(ctx, key)
-	if err == nil && len(l.Payload) > n.cfg.MaxValue {
-		err = fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(l.Payload), n.cfg.MaxValue)
-	}
-	return l, err
+	return call(ctx)
 }
 
 // nestedLoadKey marks the context of a loader: a load within a load runs on
@@ -225,11 +262,12 @@ func nestedLoad(ctx context.Context) bool { return ctx.Value(nestedLoadKey{}) !=
 // keep makes the flight's entry of what was loaded, stores it in this process
 // where that is allowed, and reports whether it was.
 func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loaded) (bool, error) {
-	birth, tags, foreign := scope.close(l.Tags)
+	birth, tags, foreign, nested := scope.close(l.Tags)
+	f.nested = nested
 	if mutant.On(mutant.BirthAfterLoad) {
 		birth = events.Position(p.applied.Load())
 	}
-	h := n.header(key, l.TTL, tags, l.Codec, l.Version, l.Flags)
+	h := n.header(key, n.ttlOf(l), tags, l.Codec, l.Version, l.Flags)
 	h.Epoch, h.Birth = f.epoch, birth
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(l.Payload))), &h, l.Payload)
 	if err != nil {
@@ -323,8 +361,8 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 	}
 	loading, cancel := context.WithTimeout(ctx, n.cfg.LoadTimeout)
 	defer cancel()
-	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx)}
-	l, err := n.ask(scope.into(loading), key, o.Load)
+	scope := p.scope(ctx, key, 0, o.Level)
+	l, err := n.askSourced(loading, scope, o.Load)
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}
 	}

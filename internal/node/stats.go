@@ -13,7 +13,7 @@ type counters struct {
 	diskHits, sharedHits, misses                                             atomic.Uint64
 	memoryRejected, sharedDead                                               atomic.Uint64
 	loads, joined, loadErrors, bypasses                                      atomic.Uint64
-	fillsRefused, notKept                                                    atomic.Uint64
+	fillsRefused, notKept, fallbacks                                         atomic.Uint64
 	writes, applied, keyFences, broadFences                                  atomic.Uint64
 	undecodable, corrupt, outrun                                             atomic.Uint64
 	pulses, pulsesFailed, waitsTimedOut                                      atomic.Uint64
@@ -36,7 +36,9 @@ type Stats struct {
 	// FillsRefused are loaded values that a fence had outrun; NotKept those
 	// for which a queue had no room.
 	FillsRefused, NotKept uint64
-	Writes                uint64
+	// Fallbacks are reads that were answered from behind a soft fence.
+	Fallbacks uint64
+	Writes    uint64
 	// Applied are records, KeyFences and BroadFences what they fenced.
 	Applied, KeyFences, BroadFences uint64
 	// Undecodable are records that fenced everything, Corrupt damaged copies,
@@ -77,7 +79,7 @@ func (n *Node) Stats() Stats {
 		DiskHits: c.diskHits.Load(), SharedHits: c.sharedHits.Load(), Misses: c.misses.Load(),
 		MemoryRejected: c.memoryRejected.Load(), SharedDead: c.sharedDead.Load(),
 		Loads: c.loads.Load(), Joined: c.joined.Load(), LoadErrors: c.loadErrors.Load(), Bypasses: c.bypasses.Load(),
-		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(),
+		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(), Fallbacks: c.fallbacks.Load(),
 		Writes: c.writes.Load(), Applied: c.applied.Load(), KeyFences: c.keyFences.Load(), BroadFences: c.broadFences.Load(),
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
 		Pulses: c.pulses.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
