@@ -34,8 +34,9 @@ func TestStrongerKeepsBothPromises(t *testing.T) {
 			Pulsed: uint64(rapid.IntRange(1, 2).Draw(t, "pulsed")),
 		}
 		if f.Pulsed == f.Asked {
-			// A pulse that began behind every write that a token has seen.
-			f.Applied = max(f.Applied, 3)
+			// A pulse that began with the read, so behind every write that a
+			// token has seen, and no bound counts from earlier.
+			f.Applied, f.Age = max(f.Applied, 3), 0
 		}
 		if consistency.Decide(consistency.Stronger(a, b), 0, f) != consistency.Serve {
 			return

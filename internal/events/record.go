@@ -1,6 +1,10 @@
 package events
 
-import "time"
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+)
 
 // Record is one message of the log. Its changes share one [Position] and are
 // applied together or not at all: what must die together travels in one
@@ -103,6 +107,18 @@ type Cause struct {
 
 // BracketID names one bracketed write.
 type BracketID [16]byte
+
+// String returns the id as 32 hexadecimal digits.
+func (id BracketID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseBracketID reads what [BracketID.String] wrote.
+func ParseBracketID(s string) (BracketID, error) {
+	var id BracketID
+	if n, err := hex.Decode(id[:], []byte(s)); err != nil || n != len(id) || len(s) != 2*len(id) {
+		return BracketID{}, fmt.Errorf("%w bracket id %q: want %d hexadecimal digits", ErrInvalid, clip(s), 2*len(id))
+	}
+	return id, nil
+}
 
 // Intent opens a bracket: while it is pending, copies that it covers are dead
 // and loads of covered keys go past the cache.

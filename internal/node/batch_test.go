@@ -305,4 +305,3 @@ func keysOf(items []node.Item) (keys []string) {
 	}
 	return keys
 }
-

@@ -22,6 +22,10 @@ var (
 	ErrOverloaded = node.ErrOverloaded
 	// ErrNotLanded: the write is certainly not in the log.
 	ErrNotLanded = events.ErrNotLanded
+	// ErrUnsettled: a bracket stays open, for its commit may still happen.
+	ErrUnsettled = node.ErrUnsettled
+	// ErrRecordTooLarge: one record can't hold what the call names.
+	ErrRecordTooLarge = events.ErrTooLarge
 	// ErrIndeterminate: the write may be in the log, or come to be.
 	ErrIndeterminate = events.ErrIndeterminate
 	// ErrInvalid: a name, setting or scope breaks a rule.
@@ -206,22 +210,6 @@ func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOp
 	}
 	return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
 }
-
-// Bracketed runs fn, which commits a change in the database, such that readers
-// and the database agree at every instant, which no invalidation after the
-// commit can do: before fn starts, every copy that i covers is dead on every
-// node, and until it has ended covered reads go to their loaders, past the
-// cache. Slow (it waits for every member) and exact.
-//
-// fn gets the bracket's id, for an abort marker in the same database. If this
-// process dies inside, the bracket stays open until somebody resolves it;
-// timeout is when that may begin.
-func (c *Client) Bracketed(ctx context.Context, i Invalidation, timeout time.Duration, fn func(ctx context.Context, bracket BracketID) error) (Token, error) {
-	return c.node.Bracketed(ctx, i.scope(), timeout, fn)
-}
-
-// BracketID names a bracketed write.
-type BracketID = events.BracketID
 
 // Token returns what this client has seen, to be passed to another process
 // that should see no less.
