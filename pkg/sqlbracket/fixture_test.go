@@ -21,7 +21,6 @@ import (
 // database is a real one, and how to reach it from another process too.
 type database struct {
 	Driver, DSN string
-	postgres    *process.PostgresServer // nil: SQLite
 }
 
 func (d database) dialect() sqlbracket.Dialect {
@@ -35,14 +34,16 @@ func (d database) open() (*sql.DB, error) { return sql.Open(d.Driver, d.DSN) }
 
 // onEach runs test on each database.
 func onEach(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Parallel() // most of the time is leases that pass
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		file := filepath.Join(t.TempDir(), "truth.db")
 		dsn := "file:" + file + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(300)&_pragma=synchronous(NORMAL)"
 		test(t, newFixture(t, database{Driver: "sqlite", DSN: dsn}))
 	})
 	t.Run("postgresql", func(t *testing.T) {
-		p := process.Postgres(t)
-		test(t, newFixture(t, database{Driver: "pgx", DSN: p.URL(), postgres: p}))
+		t.Parallel()
+		test(t, newFixture(t, database{Driver: "pgx", DSN: process.Postgres(t).URL()}))
 	})
 }
 
@@ -113,7 +114,7 @@ func (f *fixture) node(name string) *client.Client {
 
 func openNode(ctx context.Context, url, name, dir string) (*client.Client, error) {
 	s := client.DefaultSettings()
-	s.Lease = 2 * time.Second
+	s.Lease = time.Second
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	return client.Open(ctx, client.Config{

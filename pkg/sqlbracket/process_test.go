@@ -17,6 +17,7 @@ import (
 
 	"github.com/raptorflow/tercet/pkg/client"
 	"github.com/raptorflow/tercet/pkg/sqlbracket"
+	"github.com/raptorflow/tercet/test/process"
 )
 
 // writerEnv makes the test binary a writer that gets as far as it is told, says
@@ -219,50 +220,47 @@ func (p *cutting) carry(c net.Conn) {
 }
 
 // A commit whose answer is lost is settled by its marker: it happened, or it
-// never will.
+// never will. (SQLite has no answers to lose.)
 func TestAnswerOfTheCommitIsLost(t *testing.T) {
-	onEach(t, func(t *testing.T, f *fixture) {
-		if f.base.postgres == nil {
-			return // SQLite has no answers to lose
-		}
-		proxy := cuttingProxy(t, f.base.postgres.Addr())
-		db := f.must(sql.Open("pgx", f.base.postgres.URLAt(proxy.Addr().String())))
-		defer db.Close()
-		m := f.opened(db, sqlbracket.Options{Timeout: time.Millisecond, Wait: 5 * time.Second})
-		proxy.at.Store(beforeAnswer)
-		if _, err := m.Tx(t.Context(), f.cache, boots, update(2)); err != nil {
-			t.Errorf("the commit happened, and its writer was told %v", err)
-		}
-		f.wants(2)
-		f.wantsKept()
-		proxy.at.Store(beforeServer)
-		if _, err := m.Tx(t.Context(), f.cache, boots, update(3)); err == nil || errors.Is(err, client.ErrUnsettled) {
-			t.Errorf("the commit can't happen, and its writer was told %v", err)
-		}
-		f.wants(2)
-		f.wantsKept()
-		if proxy.at.Load() != 0 {
-			t.Error("no commit came by")
-		}
-		// Where the database can't be reached at all, nobody knows, and the
-		// bracket stays open.
-		proxy.at.Store(beforeAnswer)
-		_, err := m.Tx(t.Context(), f.cache, boots, func(ctx context.Context, tx *sql.Tx) error {
-			proxy.Close()
-			return update(4)(ctx, tx)
-		})
-		if !errors.Is(err, client.ErrUnsettled) {
-			t.Errorf("nobody can know, and the writer was told %v", err)
-		}
-		b := f.open()
-		outcome, err := f.markers.Resolve(t.Context(), f.cache, b.ID)
-		for errors.Is(err, sqlbracket.ErrRunning) {
-			outcome, err = f.markers.Resolve(t.Context(), f.cache, b.ID)
-		}
-		if err != nil || outcome != sqlbracket.Committed {
-			t.Errorf("%s, %v", outcome, err)
-		}
-		f.wants(4)
-		f.wantsKept()
+	server := process.Postgres(t)
+	f := newFixture(t, database{Driver: "pgx", DSN: server.URL()})
+	proxy := cuttingProxy(t, server.Addr())
+	db := f.must(sql.Open("pgx", server.URLAt(proxy.Addr().String())))
+	defer db.Close()
+	m := f.opened(db, sqlbracket.Options{Timeout: time.Millisecond, Wait: 5 * time.Second})
+	proxy.at.Store(beforeAnswer)
+	if _, err := m.Tx(t.Context(), f.cache, boots, update(2)); err != nil {
+		t.Errorf("the commit happened, and its writer was told %v", err)
+	}
+	f.wants(2)
+	f.wantsKept()
+	proxy.at.Store(beforeServer)
+	if _, err := m.Tx(t.Context(), f.cache, boots, update(3)); err == nil || errors.Is(err, client.ErrUnsettled) {
+		t.Errorf("the commit can't happen, and its writer was told %v", err)
+	}
+	f.wants(2)
+	f.wantsKept()
+	if proxy.at.Load() != 0 {
+		t.Error("no commit came by")
+	}
+	// Where the database can't be reached at all, nobody knows, and the
+	// bracket stays open.
+	proxy.at.Store(beforeAnswer)
+	_, err := m.Tx(t.Context(), f.cache, boots, func(ctx context.Context, tx *sql.Tx) error {
+		proxy.Close()
+		return update(4)(ctx, tx)
 	})
+	if !errors.Is(err, client.ErrUnsettled) {
+		t.Errorf("nobody can know, and the writer was told %v", err)
+	}
+	b := f.open()
+	outcome, err := f.markers.Resolve(t.Context(), f.cache, b.ID)
+	for errors.Is(err, sqlbracket.ErrRunning) {
+		outcome, err = f.markers.Resolve(t.Context(), f.cache, b.ID)
+	}
+	if err != nil || outcome != sqlbracket.Committed {
+		t.Errorf("%s, %v", outcome, err)
+	}
+	f.wants(4)
+	f.wantsKept()
 }
