@@ -43,7 +43,7 @@ type Value struct {
 	// Source is where it was found: memory, disk, redis, owner or origin.
 	Source string
 	// Stale marks a value that a node gave although it was cut off (domains
-	// with policy serve only).
+	// with policy serve only), and one from behind a soft fence ([Fallback]).
 	Stale bool
 }
 
@@ -52,6 +52,30 @@ type ReadOption func(*node.ReadOptions)
 
 // At reads at level l instead of the default, which is Bounded by the lease.
 func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
+
+// Fallback lets a copy behind a soft fence answer where no live one does:
+// Value.Stale says so. Never at level strong, and never within a loader.
+func Fallback(f When) ReadOption { return func(o *node.ReadOptions) { o.Fallback = f } }
+
+// When says when a fallback will do.
+type When = node.Fallback
+
+// The occasions for a [Fallback].
+const (
+	// IfOriginFails: when the loader fails, or the reader's patience ends
+	// before it answers; at once if there is no loader.
+	IfOriginFails = node.IfOriginFails
+	// WhileReloading: besides, while the loader runs, which the read starts and
+	// does not wait for.
+	WhileReloading = node.WhileReloading
+)
+
+// RequiredSource returns the origin's position (LSN, GTID, offset) that the
+// loader which was called with ctx must not read behind, as
+// [Invalidation].Source has told it; "" if none is known. A loader that reads a
+// replica waits until the replica has come that far, reads the primary instead,
+// or fails. One that reads the primary need not ask.
+func RequiredSource(ctx context.Context) string { return node.RequiredSource(ctx) }
 
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
