@@ -230,21 +230,23 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 	if n.shared == nil || len(keys) == 0 {
 		return found
 	}
-	err := tiers.GetMany(ctx, n.shared, keys, func(k int, e tiers.Entry) {
-		i := further[k]
-		w := ws[i]
-		if !p.servable(e, now, w.fence) {
-			n.stats.sharedDead.Add(1)
-			w.spare.offer(p, e, now, w.fence, FromShared)
-			return
-		}
-		_ = n.memory.Put(e) // refused: outdated or too large, and counted there
-		n.keeper.keep(p, e)
-		n.stats.sharedHits.Add(1)
-		found[i] = Result{Entry: e, Source: FromShared}
-	})
+	entries, err := tiers.GetMany(ctx, n.shared, keys)
 	if err != nil {
 		n.stats.sharedErrors.Add(1)
+	}
+	for k, e := range entries {
+		w := ws[further[k]]
+		switch {
+		case e == nil:
+		case p.servable(e, now, w.fence):
+			_ = n.memory.Put(e) // refused: outdated or too large, and counted there
+			n.keeper.keep(p, e)
+			n.stats.sharedHits.Add(1)
+			found[further[k]] = Result{Entry: e, Source: FromShared}
+		default:
+			n.stats.sharedDead.Add(1)
+			w.spare.offer(p, e, now, w.fence, FromShared)
+		}
 	}
 	return found
 }

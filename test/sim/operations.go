@@ -27,8 +27,10 @@ type read struct {
 	values map[string]int
 	source node.Source
 	stale  bool
-	epoch  events.Epoch
-	birth  events.Position
+	// soft: a fallback was allowed.
+	soft  bool
+	epoch events.Epoch
+	birth events.Position
 }
 
 func (r *read) String() string {
@@ -91,9 +93,11 @@ func (w *World) step(s step) {
 	case "session read":
 		w.read(m, w.rowOf(s), consistency.Level{}, w.sessions[s.choice%len(w.sessions)])
 	case "read page":
-		// At the default level: what a loader reads is as fresh as it asks for
-		// itself, whatever its reader asked for.
-		w.read(m, w.plan.page, consistency.Level{}, nil)
+		w.read(m, w.plan.page, w.levelOf(s), nil)
+	case "read batch":
+		w.readBatch(m, w.levelOf(s))
+	case "read softly":
+		w.readSoftly(m, w.rowOf(s), s)
 	case "burst":
 		key := w.rowOf(s)
 		var all sync.WaitGroup

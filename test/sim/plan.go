@@ -81,7 +81,7 @@ const lease = time.Second
 // operations and their weights.
 var operations = []weighted{
 	{"read", 55}, {"session read", 12}, {"change", 14}, {"change everywhere", 8}, {"bracket", 7},
-	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"burst", 6}, {"race", 8},
+	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"read batch", 6}, {"read softly", 5}, {"burst", 6}, {"race", 8},
 }
 
 // faults and their weights.

@@ -13,7 +13,8 @@ var _ tiers.ManyGetter = (*Tier)(nil)
 
 // GetMany implements [tiers.ManyGetter] with pipelines: as many gets as keys,
 // spread over a cluster's servers by the client, in one trip to each.
-func (t *Tier) GetMany(ctx context.Context, keys []string, found func(i int, e tiers.Entry)) error {
+func (t *Tier) GetMany(ctx context.Context, keys []string) ([]tiers.Entry, error) {
+	entries := make([]tiers.Entry, len(keys))
 	var failed error
 	for from := 0; from < len(keys); from += maxBatch {
 		batch := keys[from:min(from+maxBatch, len(keys))]
@@ -36,11 +37,11 @@ func (t *Tier) GetMany(ctx context.Context, keys []string, found func(i int, e t
 			e, err := t.found(ctx, epoch, t.name(epoch, key), key, cmd, err, nil)
 			switch {
 			case err == nil:
-				found(from+i, e)
+				entries[from+i] = e
 			case !errors.Is(err, tiers.ErrMiss):
 				failed = err
 			}
 		}
 	}
-	return failed
+	return entries, failed
 }
