@@ -218,7 +218,7 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 		var e tiers.Entry
 		if w.fence, e = p.lookupDisk(w.Key, nil); e != nil {
 			if p.servable(e, now, w.fence) {
-				n.promote(e)
+				_ = n.memory.Promote(e) // as with a single read
 				n.stats.diskHits.Add(1)
 				found[i] = Result{Entry: e, Source: FromDisk}
 				continue
