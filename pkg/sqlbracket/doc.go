@@ -14,7 +14,7 @@
 // The primary key lets one of them through. If the writer's stands, it has
 // committed; if the other, it never will. Either way the bracket may end.
 //
-//	markers, err := sqlbracket.Open(ctx, db, sqlbracket.PostgreSQL())
+//	markers, err := sqlbracket.Open(ctx, db, sqlbracket.PostgreSQL(), sqlbracket.Options{})
 //	...
 //	_, err = markers.Tx(ctx, cache, client.Invalidation{Keys: []string{"stock:17"}},
 //		func(ctx context.Context, tx *sql.Tx) error {
