@@ -111,6 +111,7 @@ const (
 	SourceFloorForgotten
 	SourcesForgotten
 	SourceOfTagsIgnored
+	UnknownSourceHidden
 	ManySplit
 	NestedLevelDropped
 	NestedFlightJoined
@@ -256,6 +257,7 @@ var all = [...]Info{
 	SourceFloorForgotten:     {SourceFloorForgotten, "source-floor-forgotten", "R3, P3", "only the origin's positions of the last fences are remembered"},
 	SourcesForgotten:         {SourcesForgotten, "sources-forgotten", "R3, G7", "a restart forgets the origin's positions that loads must have reached"},
 	SourceOfTagsIgnored:      {SourceOfTagsIgnored, "source-of-tags-ignored", "R3, P24", "a load is kept whose tags' fences demand a later position of the origin than it was told"},
+	UnknownSourceHidden:      {UnknownSourceHidden, "unknown-source-hidden", "R3, P53", "a load that goes past the cache, since its node is behind, is told a position as if the node knew"},
 	ManySplit:                {ManySplit, "many-split", "P7", "invalidations of one call travel in several records"},
 	NestedLevelDropped:       {NestedLevelDropped, "nested-level-dropped", "R4, R11", "reads within a loader are as fresh as they ask for themselves, whatever the outer read asked for"},
 	NestedFlightJoined:       {NestedFlightJoined, "nested-flight-joined", "R6, R11", "a reader joins a load whose loader has read copies at a weaker level"},

@@ -17,6 +17,10 @@ type ReadOptions struct {
 	Load Loader
 	// Fallback says when a copy behind a soft fence will do.
 	Fallback Fallback
+
+	// inVain: the read has waited in vain for what its level demands, and goes
+	// to the origin past the cache.
+	inVain bool
 }
 
 // Loader asks the origin for a key. It must read what was committed before it

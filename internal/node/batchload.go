@@ -73,6 +73,7 @@ func (b *batch) board(ctx context.Context, w *want, try int) {
 	}
 	if w.mine {
 		w.scope = p.scope(ctx, w.Key, w.flight.birth, b.one.Level)
+		w.scope.unknown = w.past
 	}
 }
 
@@ -116,6 +117,7 @@ func (n *Node) flyMany(ctx context.Context, ws []*want, load BatchLoader) {
 		keys[i] = w.Key
 		lead.each = append(lead.each, w.scope)
 		lead.require(w.scope.need)
+		lead.unknown = lead.unknown || w.scope.unknown
 	}
 	started := n.crew.Go(func() {
 		ctx, cancel := n.loadContext(ctx)

@@ -29,7 +29,10 @@ type replica struct {
 
 // load reads the replica as it should be read: not behind what is required.
 func (r *replica) load(ctx context.Context, _ string) (node.Loaded, error) {
-	need := node.RequiredSource(ctx)
+	need, known := node.RequiredSource(ctx)
+	if !known {
+		return node.Loaded{Payload: []byte("from the primary")}, nil
+	}
 	r.told = append(r.told, need)
 	at := r.at
 	if need > at {
@@ -66,6 +69,29 @@ func TestLoaderIsToldTheRequiredSource(t *testing.T) {
 		a.get("k", node.ReadOptions{Load: r.load})
 		if len(r.told) != 1 || r.told[0] != "2" {
 			t.Errorf("after the restart loaders were told %q, want 2", r.told)
+		}
+	})
+}
+
+// P3, P53: a node that does not know which changes there were says so.
+func TestLoaderIsToldThatNobodyKnows(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a, b := f.start("a", options{}), f.start("b", options{})
+		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
+		b.log.Cut()
+		a.invalidateAt("2", ofK)
+		many := func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
+			l, err := r.load(ctx, "")
+			return map[string]node.Loaded{"k": l}, err
+		}
+		for name, l := range map[string]consistency.Level{"strong": consistency.Strong(), "bounded": {}} {
+			if name == "bounded" {
+				f.pass(2 * lease)
+			}
+			if v, err := b.get("k", node.ReadOptions{Level: l, Load: r.load}); err != nil || v != "from the primary" {
+				t.Errorf("%s: %q, %v", name, v, err)
+			}
+			b.wantMany(node.BatchOptions{Level: l, Load: many}, []string{"k"}, "from the primary")
 		}
 	})
 }

@@ -362,6 +362,7 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 	loading, cancel := context.WithTimeout(ctx, n.cfg.LoadTimeout)
 	defer cancel()
 	scope := p.scope(ctx, key, 0, o.Level)
+	scope.unknown = o.inVain
 	l, err := n.askSourced(loading, scope, o.Load)
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}

@@ -28,6 +28,9 @@ type loadScope struct {
 	// asked whether it wanted to know (P3).
 	need  string
 	asked bool
+	// unknown: the node has not applied what the read's level demands, and so
+	// does not know need.
+	unknown bool
 	// nested: the loader has read copies.
 	nested bool
 	birth  events.Position

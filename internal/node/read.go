@@ -162,6 +162,7 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 		}
 	}
 	if o.Load != nil {
+		o.inVain = true
 		return n.bypass(ctx, p, key, o)
 	}
 	return Result{}, &Error{Op: "get", Key: key, Err: fmt.Errorf("%w at level %s", ErrNotServing, o.Level),

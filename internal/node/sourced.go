@@ -12,22 +12,24 @@ import (
 
 // RequiredSource returns the position of the origin that the loader which runs
 // in ctx must not read behind, as the fences that cover its key told it
-// (events.Invalidate.Source): a log sequence number, a GTID, an offset. ""
-// means that nothing is known to be required.
+// (events.Invalidate.Source): a log sequence number, a GTID, an offset. Known
+// and "" means that any will do. Not known means that only the newest will: the
+// node is cut off from the log, or behind what the read demands, and can't tell
+// which changes there were (P53).
 //
 // A loader that reads a replica asks for it first, and waits until the replica
 // has come that far, reads the primary, or fails (P3). What it reads earlier
 // would be kept above the very fence that told of the change. One that reads
 // the primary need not ask.
-func RequiredSource(ctx context.Context) string {
+func RequiredSource(ctx context.Context) (position string, known bool) {
 	s := scopeOf(ctx)
 	if s == nil {
-		return ""
+		return "", false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = true
-	return s.need
+	return s.need, !s.unknown || mutant.On(mutant.UnknownSourceHidden)
 }
 
 // sourceTries is how often a loader is asked until it was told a position that

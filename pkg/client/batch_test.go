@@ -102,7 +102,7 @@ func TestRequiredSource(t *testing.T) {
 	}
 	var told string
 	if _, err := b.GetOrLoad(t.Context(), "k", func(ctx context.Context, _ string) (client.Loaded, error) {
-		told = client.RequiredSource(ctx)
+		told, _ = client.RequiredSource(ctx)
 		return client.Loaded{}, nil
 	}, client.At(client.Session(token))); err != nil || told != "16/B374D848" {
 		t.Errorf("told %q, %v", told, err)

@@ -72,10 +72,14 @@ const (
 
 // RequiredSource returns the origin's position (LSN, GTID, offset) that the
 // loader which was called with ctx must not read behind, as
-// [Invalidation].Source has told it; "" if none is known. A loader that reads a
-// replica waits until the replica has come that far, reads the primary instead,
-// or fails. One that reads the primary need not ask.
-func RequiredSource(ctx context.Context) string { return node.RequiredSource(ctx) }
+// [Invalidation].Source has told it. Known and "": any will do. Not known: read
+// the primary, for this node is cut off from the log or behind it, and can't tell
+// which changes there were. A loader that reads a replica waits until the
+// replica has come that far, reads the primary instead, or fails. One that reads
+// the primary need not ask.
+func RequiredSource(ctx context.Context) (position string, known bool) {
+	return node.RequiredSource(ctx)
+}
 
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.

@@ -136,7 +136,11 @@ func ExampleRequiredSource() {
 		log.Fatal(err)
 	}
 	_, err = c.GetOrLoad(ctx, "stock:17", func(ctx context.Context, key string) (client.Loaded, error) {
-		if lsn := client.RequiredSource(ctx); lsn != "" {
+		lsn, known := client.RequiredSource(ctx)
+		switch {
+		case !known:
+			fmt.Println("ask the primary") // this node can't tell
+		case lsn != "":
 			// Wait here until SELECT pg_last_wal_replay_lsn() >= lsn, or ask
 			// the primary instead.
 			fmt.Println("the replica must have come to", lsn)

@@ -111,7 +111,11 @@ func (w *World) hold(r *read, row string, d duty) {
 	}
 	// A copy that outlives the fence was loaded after it landed, so that it
 	// holds what had been committed then.
-	if want := w.origin.at(row, d.e.at); r.values[row] < want {
+	want := w.origin.at(row, d.e.at)
+	if w.lags(row) {
+		want = w.told(d.e, row)
+	}
+	if r.values[row] < want {
 		w.violate(d.judge, "%s, older than version %d, which was fenced by the record at %d, landed at %.6f",
 			r, want, d.e.position, d.e.at.Seconds())
 	}

@@ -243,6 +243,9 @@ func (w *World) loader(p *process, key string) node.Loader {
 		}
 		time.Sleep(p.roll.between(time.Nanosecond, most))
 		v := w.origin.read(key)
+		if w.lags(key) {
+			v = w.readReplica(ctx, key)
+		}
 		time.Sleep(p.roll.between(time.Nanosecond, most))
 		if err := p.pass(ctx); err != nil {
 			return node.Loaded{}, err
@@ -367,7 +370,7 @@ func (w *World) invalidate(m *machine, scope events.Scope, concern node.Concern,
 	ctx, cancel := context.WithTimeout(w.ctx, 4*time.Second)
 	defer cancel()
 	start := w.trace.now()
-	t, err := p.node.Invalidate(ctx, events.Invalidate{Scope: scope, Soft: soft}, node.InvalidateOptions{Concern: concern})
+	t, err := p.node.Invalidate(ctx, events.Invalidate{Scope: scope, Soft: soft, Source: w.source()}, node.InvalidateOptions{Concern: concern})
 	if p.pass(w.ctx) != nil {
 		w.trace.add(m.name, "invalidate %v: the process died", scope)
 		return false

@@ -32,6 +32,7 @@ type plan struct {
 	registers     []string // values that only Puts write
 	page          string   // made of two rows by a loader that reads through the cache
 	slowLoads     float64
+	lag           time.Duration // of the replica that loaders of keys read; 0: they read the primary
 	deadWriters   float64
 	zombieCommits float64
 }
@@ -166,9 +167,15 @@ func newPlan(seed uint64) *plan {
 	p.page = "page:1"
 	p.slowLoads = quiet(0.4)
 	p.deadWriters, p.zombieCommits = quiet(0.6), quiet(0.8)
+	lag := pick(d, []time.Duration{0, 0, 50 * time.Millisecond, 700 * time.Millisecond})
 	p.drawSteps(d)
+	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
+		p.lag = lag // what is lost of the log tells no position
+	}
 	return p
 }
+
+func trims(s step) bool { return s.what == "log trimmed" || s.what == "disk wiped, log trimmed" }
 
 func (p *plan) drawSteps(d *dice) {
 	at := time.Duration(0)
