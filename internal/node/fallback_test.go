@@ -171,3 +171,23 @@ func TestNoFallbackWithinALoader(t *testing.T) {
 		}
 	})
 }
+
+// A hit in memory allocates nothing, whatever the read would allow on a miss.
+func TestHitAllocatesNothing(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		a.put("k", "v")
+		ctx, buf := context.Background(), make([]byte, 0, 256)
+		for name, o := range map[string]node.ReadOptions{
+			"plain": {}, "loader and fallback": {Load: fails, Fallback: node.WhileReloading},
+		} {
+			if n := testing.AllocsPerRun(100, func() {
+				if r, err := a.Get(ctx, "k", buf, o); err != nil || r.Source != node.FromMemory {
+					t.Fatalf("%s: from %s, %v", name, r.Source, err)
+				}
+			}); n != 0 {
+				t.Errorf("%s: %v allocations", name, n)
+			}
+		}
+	})
+}
