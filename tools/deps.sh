@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and modules, on Debian and its kin:
-# a C compiler (the race detector links C) and redis-server. nats-server is
-# built from the module that go.mod pins. Where everything is there it does
+# a C compiler (the race detector links C), redis-server and PostgreSQL.
+# nats-server is built from the module that go.mod pins. Where everything is there it does
 # nothing; where it may not install, it says what is missing and fails.
 set -euo pipefail
 
@@ -15,6 +15,10 @@ missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
+# Debian keeps PostgreSQL's programs off the path.
+if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    missing+=(postgresql)
+fi
 if ! command -v go >/dev/null; then
     echo "deps: no Go; install it from https://go.dev/dl (go.mod names the version)" >&2
     exit 1

@@ -328,7 +328,7 @@ func TestHelpIsComplete(t *testing.T) {
 			t.Errorf("--help does not say %q", want)
 		}
 	}
-	for _, name := range []string{"domain create", "domain delete", "domain show", "get", "set", "invalidate", "publish", "tail"} {
+	for _, name := range []string{"domain create", "domain delete", "domain show", "get", "set", "invalidate", "publish", "tail", "brackets list", "brackets resolve"} {
 		out := must(t, append(strings.Fields(name), "--help")...)
 		if !strings.Contains(out, "Examples:") || strings.Contains(out, "--resp-") {
 			t.Errorf("help of %s:\n%s", name, out)

@@ -170,7 +170,7 @@ func fromNode(address string) func(context.Context, *config.Config, string, stri
 			return valueView{}, err
 		}
 		if res.StatusCode != http.StatusOK {
-			return valueView{}, refusal(key, res.StatusCode, body)
+			return valueView{}, refused(fmt.Sprintf("get %q", key), res.StatusCode, body)
 		}
 		v := valueView{Key: key, Source: res.Header.Get("Tercet-Source"), Stale: res.Header.Get("Tercet-Stale") == "true"}
 		v.hold(body)
@@ -184,17 +184,17 @@ func fromNode(address string) func(context.Context, *config.Config, string, stri
 	}
 }
 
-// refusal makes an error of a problem document (RFC 9457).
-func refusal(key string, status int, body []byte) error {
+// refused makes an error of a problem document (RFC 9457).
+func refused(what string, status int, body []byte) error {
 	var p struct{ Type, Title, Detail string }
 	if json.Unmarshal(body, &p) != nil || p.Title == "" {
 		p.Title = http.StatusText(status)
 	}
 	switch {
 	case strings.HasSuffix(p.Type, ":not-found"):
-		return fmt.Errorf("get %q: %w", key, node.ErrNotFound)
+		return fmt.Errorf("%s: %w", what, node.ErrNotFound)
 	case status == http.StatusServiceUnavailable:
-		return fmt.Errorf("get %q: %w: %s", key, node.ErrNotServing, p.Detail)
+		return fmt.Errorf("%s: %w: %s", what, node.ErrNotServing, p.Detail)
 	}
-	return fmt.Errorf("get %q: %w: %d %s %s", key, errNode, status, p.Title, p.Detail)
+	return fmt.Errorf("%s: %w: %d %s %s", what, errNode, status, p.Title, p.Detail)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -96,12 +95,15 @@ func viewChange(c events.Change) changeView {
 		return v
 	case *events.Intent:
 		v := viewScope("intent", c.Scope)
-		v.Bracket = hex.EncodeToString(c.Bracket[:])
+		v.Bracket = c.Bracket.String()
 		at := c.Deadline.UTC()
 		v.Deadline = &at
+		v.Node = string(c.Writer)
 		return v
 	case *events.End:
-		return changeView{Kind: "end", Bracket: hex.EncodeToString(c.Bracket[:])}
+		v := viewScope("end", c.Scope)
+		v.Bracket = c.Bracket.String()
+		return v
 	case *events.Pulse:
 		return changeView{Kind: "pulse", Node: string(c.Node), Number: c.Number, Applied: uint64(c.Applied), Leave: c.Leave}
 	case *events.EpochChange:

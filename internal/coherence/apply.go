@@ -113,13 +113,15 @@ func (w *World) change(p events.Position, c events.Change) {
 			hardness = Soft
 		}
 		w.fence(p, &c.Scope, hardness)
+		w.sources.note(&c.Scope, c.Source)
 	case *events.Intent:
 		if !mutant.On(mutant.IntentWithoutFence) {
 			w.fence(p, &c.Scope, Hard)
 		}
 		b, open := w.brackets[c.Bracket]
 		if !open {
-			b = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli()}
+			b = Bracket{ID: c.Bracket, Scope: c.Scope, Since: p, Deadline: c.Deadline.UnixMilli(),
+				Opened: w.last.Time, Writer: c.Writer, Decider: c.Decider}
 			e.Brackets = true
 		}
 		b.Logged = w.last.Time
@@ -128,8 +130,16 @@ func (w *World) change(p events.Position, c events.Change) {
 		b, open := w.brackets[c.Bracket]
 		if !open {
 			// It may end a bracket whose intent was trimmed away: what was
-			// loaded while it was open, above the horizon, is not known.
-			b.Scope = events.Scope{All: !mutant.On(mutant.UnknownEndIgnored)}
+			// loaded while it was open, above the horizon, is not known. Or it
+			// ends one for the second time: the writer whom a resolver took
+			// for dead may have committed meanwhile, if it proved nothing.
+			b.Scope = c.Scope
+			if b.Scope.Empty() {
+				b.Scope.All = true
+			}
+			if mutant.On(mutant.UnknownEndIgnored) {
+				b.Scope = events.Scope{}
+			}
 		}
 		if !open || !mutant.On(mutant.EndWithoutFence) {
 			w.fence(p, &b.Scope, Hard)

@@ -11,8 +11,9 @@ import (
 	"github.com/raptorflow/tercet/internal/mutant"
 )
 
-// stateVersion is the first byte of an encoded state.
-const stateVersion = 1
+// stateVersion is the first byte of an encoded state. Version 1, which is read
+// too, ends with the brackets.
+const stateVersion = 2
 
 // ErrState reports an encoded state that can't be used: of another version, or
 // damaged. The node then starts as one that has applied nothing.
@@ -64,7 +65,7 @@ func (w *World) AppendState(dst []byte) []byte {
 		b = appendStrings(b, x.Scope.Globs)
 		b = msgp.AppendBool(b, x.Scope.All)
 	}
-	return b
+	return w.appendState2(b)
 }
 
 func appendStrings(b []byte, ss []string) []byte {
@@ -80,8 +81,9 @@ func appendStrings(b []byte, ss []string) []byte {
 func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	w := New()
 	r := reader{b: state}
-	if v := r.version(); v != stateVersion {
-		return nil, fmt.Errorf("%w: version %d, this build knows %d", ErrState, v, stateVersion)
+	version := r.version()
+	if version == 0 || version > stateVersion {
+		return nil, fmt.Errorf("%w: version %d, this build knows 1 to %d", ErrState, version, stateVersion)
 	}
 	w.epoch = events.Epoch(r.uint())
 	for range r.count() {
@@ -120,6 +122,9 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 		if !mutant.On(mutant.BracketsForgotten) {
 			w.brackets[x.ID] = x
 		}
+	}
+	if version >= 2 {
+		w.restoreState2(&r)
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrState, r.err)

@@ -56,6 +56,8 @@ type World struct {
 	members  map[events.Incarnation]Member
 	brackets map[events.BracketID]Bracket
 
+	sources sources
+
 	effects Effects // lent out by Apply until the next call
 }
 
@@ -84,6 +86,12 @@ type Bracket struct {
 	// Logged is the log's time of its last Intent, in Unix nanoseconds: a
 	// bracket must be published again before retention takes that away (H10).
 	Logged int64
+	// Opened is the log's time of the first Intent that was seen, in Unix
+	// nanoseconds.
+	Opened int64
+	// Writer and Decider are the intent's.
+	Writer  events.NodeID
+	Decider string
 }
 
 // New returns the World of a node that has applied nothing.
@@ -319,6 +327,7 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 func Successor(w *World, left ...events.Epoch) *World {
 	s := New()
 	s.former = append(s.former, w.former...)
+	s.sources = w.sources // the origin's positions are not the log's
 	for _, e := range append(left, w.epoch) {
 		s.leave(e)
 	}

@@ -71,6 +71,7 @@ func Decide(l Level, partition int, f Facts) Verdict {
 		if p != (Point{}) && !f.Left && (p.Epoch != f.Epoch && !mutant.On(mutant.TokenEpochIgnored) || f.Applied < p.Position) && !mutant.On(mutant.TokenIgnored) {
 			return WaitApplied
 		}
+		fresh = fresh && f.Age < l.Bound(f.Lease)
 	case KindStrong:
 		if (f.Asked == 0 || f.Pulsed < f.Asked) && !(f.Age <= 0 && mutant.On(mutant.StrongByClock)) {
 			return Pulse

@@ -32,7 +32,7 @@ const (
 // Bounded by the lease. Build others with the functions of their names.
 type Level struct {
 	kind  Kind
-	bound time.Duration // 0 with KindBounded: the lease
+	bound time.Duration // of KindBounded and KindSession; 0: the lease
 	token Token
 }
 
@@ -54,7 +54,7 @@ func (l Level) Kind() Kind { return l.kind }
 
 // Bound returns the staleness allowed under lease.
 func (l Level) Bound(lease time.Duration) time.Duration {
-	if l.kind == KindBounded && l.bound > 0 && l.bound < lease && !mutant.On(mutant.BoundIgnored) {
+	if l.bound > 0 && l.bound < lease && !mutant.On(mutant.BoundIgnored) {
 		return l.bound
 	}
 	return lease

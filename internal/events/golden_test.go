@@ -46,16 +46,13 @@ func TestGoldenWireV1(t *testing.T) {
 
 // A later build of the same version may append fields: they are skipped.
 func TestAppendedFieldsAreSkipped(t *testing.T) {
-	// An end of a bracket with an array and a string behind its one field.
-	b := []byte{events.WireVersion, 0x91, 0x94, 0x04, 0xc4, 16}
-	bracket := events.BracketID{7}
-	b = append(b, bracket[:]...)
-	b = append(b, 0x92, 0x01, 0xc0, 0xa1, 'x')
+	// An epoch change with an array and a string behind its two fields.
+	b := []byte{events.WireVersion, 0x91, 0x95, 0x06, 0x07, 0xa1, 'w', 0x92, 0x01, 0xc0, 0xa1, 'x'}
 	r, err := events.DecodeRecord(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, ok := r.Changes[0].(*events.End); !ok || e.Bracket != bracket {
+	if e, ok := r.Changes[0].(*events.EpochChange); !ok || e.Epoch != 7 || e.Why != "w" {
 		t.Fatalf("read %+v", r.Changes[0])
 	}
 }

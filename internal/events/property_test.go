@@ -52,9 +52,14 @@ var (
 				Cause: events.Cause{Event: text.Draw(t, "event"), Trace: text.Draw(t, "trace")},
 			}
 		case 3:
-			return &events.Intent{Scope: anyScope.Draw(t, "scope"), Bracket: id, Deadline: time.UnixMilli(rapid.Int64Range(-1<<40, 1<<45).Draw(t, "deadline"))}
+			return &events.Intent{Scope: anyScope.Draw(t, "scope"), Bracket: id, Deadline: time.UnixMilli(rapid.Int64Range(-1<<40, 1<<45).Draw(t, "deadline")),
+				Writer: events.NodeID(text.Draw(t, "writer")), Decider: text.Draw(t, "decider")}
 		case 4:
-			return &events.End{Bracket: id}
+			e := &events.End{Bracket: id}
+			if rapid.Bool().Draw(t, "scoped") {
+				e.Scope = anyScope.Draw(t, "scope")
+			}
+			return e
 		case 5:
 			return &events.Pulse{
 				Node: events.NodeID(rapid.StringN(1, 20, 60).Draw(t, "node")), Incarnation: id, Number: rapid.Uint64().Draw(t, "number"),

@@ -1,6 +1,10 @@
 package events
 
-import "time"
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+)
 
 // Record is one message of the log. Its changes share one [Position] and are
 // applied together or not at all: what must die together travels in one
@@ -104,6 +108,18 @@ type Cause struct {
 // BracketID names one bracketed write.
 type BracketID [16]byte
 
+// String returns the id as 32 hexadecimal digits.
+func (id BracketID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseBracketID reads what [BracketID.String] wrote.
+func ParseBracketID(s string) (BracketID, error) {
+	var id BracketID
+	if n, err := hex.Decode(id[:], []byte(s)); err != nil || n != len(id) || len(s) != 2*len(id) {
+		return BracketID{}, fmt.Errorf("%w bracket id %q: want %d hexadecimal digits", ErrInvalid, clip(s), 2*len(id))
+	}
+	return id, nil
+}
+
 // Intent opens a bracket: while it is pending, copies that it covers are dead
 // and loads of covered keys go past the cache.
 type Intent struct {
@@ -112,11 +128,21 @@ type Intent struct {
 	// Deadline is when a resolver may begin to end the bracket of a writer
 	// that fell silent.
 	Deadline time.Time
+	// Writer is the node that opened the bracket. Empty: unknown.
+	Writer NodeID
+	// Decider names what decides whether the writer can still commit, as a
+	// marker table does. Empty: nothing does, and nobody but the writer can
+	// prove anything.
+	Decider string
 }
 
 // End closes a bracket and fences its scope once more.
 type End struct {
 	Bracket BracketID
+	// Scope is what the bracket covers in this log, for those who don't know
+	// the bracket: its Intent was trimmed, or another End came first. Empty:
+	// they fence everything.
+	Scope Scope
 }
 
 // NodeID names a node for people and for placement. It is not an identity:

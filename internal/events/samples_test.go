@@ -30,6 +30,8 @@ func samples() []sample {
 		one("invalidate-all", &events.Invalidate{Scope: events.Scope{All: true}}),
 		one("intent", &events.Intent{Bracket: events.BracketID{1, 2, 3, 15: 16}, Scope: full, Deadline: time.UnixMilli(1_700_000_000_123)}),
 		one("end", &events.End{Bracket: events.BracketID{1, 2, 3, 15: 16}}),
+		one("intent-of-a-writer", &events.Intent{Bracket: events.BracketID{1, 2, 3, 15: 16}, Scope: full, Deadline: time.UnixMilli(1_700_000_000_123), Writer: "node-a", Decider: "orders"}),
+		one("end-with-scope", &events.End{Bracket: events.BracketID{1, 2, 3, 15: 16}, Scope: full}),
 		one("pulse", &events.Pulse{
 			Node: "node-a", Incarnation: events.Incarnation{9, 15: 1}, Number: 7, Epoch: 0xfedcba9876543210, Applied: 1 << 40,
 			Digest: events.Digest{0xaa, 15: 0xbb}, Addresses: []string{"http://10.0.0.1:8080", "redis://10.0.0.1:6379"}, Weight: 3, Leave: true,

@@ -24,6 +24,7 @@ const (
 	MaxSource    = 1024         // bytes of a source position
 	MaxCause     = 1024         // bytes of a cause's event identity or trace
 	MaxNodeID    = 128          // bytes
+	MaxDecider   = 128          // bytes of a bracket's decider
 	MaxAddresses = 16           // of one node
 	MaxAddress   = 512          // bytes
 	MaxWhy       = 1024         // bytes of an epoch's reason

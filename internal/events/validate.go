@@ -42,10 +42,16 @@ func validateChange(c Change) error {
 		if c.Bracket == (BracketID{}) {
 			return fmt.Errorf("%w intent: no bracket id", ErrInvalid)
 		}
+		if len(c.Writer) > MaxNodeID || len(c.Decider) > MaxDecider {
+			return fmt.Errorf("%w intent: writer longer than %d bytes, or decider longer than %d", ErrInvalid, MaxNodeID, MaxDecider)
+		}
 		return c.Scope.Validate()
 	case *End:
 		if c.Bracket == (BracketID{}) {
 			return fmt.Errorf("%w end: no bracket id", ErrInvalid)
+		}
+		if !c.Scope.Empty() {
+			return c.Scope.Validate()
 		}
 	case *Pulse:
 		return c.validate()
@@ -121,7 +127,8 @@ func conflict(put map[string]struct{}, c Change) error {
 	case *Pulse:
 		return nil
 	case *End, *EpochChange:
-		// An end fences a scope that only the log knows.
+		// Whether an end fences its scope, or that of the intent, only the log
+		// knows.
 		return fmt.Errorf("%w record: %T behind a put", ErrInvalid, c)
 	}
 	if scope.Broad() {

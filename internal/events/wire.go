@@ -90,13 +90,30 @@ func appendChange(b []byte, c Change) []byte {
 		b = msgp.AppendString(b, c.Cause.Event)
 		b = msgp.AppendString(b, c.Cause.Trace)
 	case *Intent:
-		head(7)
+		// Fields that were appended since are left out where they are empty: the
+		// bytes are then those that the first build wrote.
+		named := c.Writer != "" || c.Decider != ""
+		if named {
+			head(9)
+		} else {
+			head(7)
+		}
 		b = appendScope(b, &c.Scope)
 		b = msgp.AppendBytes(b, c.Bracket[:])
 		b = msgp.AppendInt64(b, c.Deadline.UnixMilli())
+		if named {
+			b = msgp.AppendString(b, string(c.Writer))
+			b = msgp.AppendString(b, c.Decider)
+		}
 	case *End:
-		head(1)
+		if c.Scope.Empty() {
+			head(1)
+			b = msgp.AppendBytes(b, c.Bracket[:])
+			break
+		}
+		head(6)
 		b = msgp.AppendBytes(b, c.Bracket[:])
+		b = appendScope(b, &c.Scope)
 	case *Pulse:
 		head(10)
 		b = msgp.AppendString(b, string(c.Node))
@@ -225,10 +242,17 @@ func (d *decoder) change() Change {
 		d.scope(&v.Scope)
 		d.fixed("bracket", v.Bracket[:])
 		v.Deadline = time.UnixMilli(d.int("deadline"))
+		if d.left > 0 {
+			v.Writer = NodeID(d.string("writer", MaxNodeID))
+			v.Decider = d.string("decider", MaxDecider)
+		}
 		c = v
 	case kindEnd:
 		v := &End{}
 		d.fixed("bracket", v.Bracket[:])
+		if d.left > 0 {
+			d.scope(&v.Scope)
+		}
 		c = v
 	case kindPulse:
 		v := &Pulse{Node: NodeID(d.string("node", MaxNodeID))}

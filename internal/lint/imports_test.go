@@ -157,6 +157,10 @@ var laws = []law{
 		why:   "Watermill routes domain events, at least once and in no order; no apply loop may stand on that",
 	},
 	{
+		in: []string{"internal/...", "pkg/...", "cmd/..."}, never: []string{"modernc.org/...", "github.com/jackc/..."},
+		why: "which driver a service's database takes is the service's choice; brackets speak database/sql",
+	},
+	{
 		in: []string{"internal/...", "pkg/..."}, never: []string{"testing/...", "pgregory.net/rapid/...", "go.uber.org/goleak/...", "github.com/anishathalye/..."},
 		except: []string{"internal/events/logtest", "internal/tiers/tiertest", "internal/server/servertest", "internal/clock/clocktest", "internal/turn/turntest"},
 		why:    "what ships does not link what tests it",
@@ -219,6 +223,7 @@ func TestImportLawRefuses(t *testing.T) {
 		"pkg/httpcache/a.go: nats":             importing("github.com/nats-io/nats.go"),
 		"pkg/client/a.go: command":             importing(module + "/cmd/node"),
 		"pkg/client/a.go: tests":               importing(module + "/test/process"),
+		"pkg/sqlbracket/a.go: driver":          importing("github.com/jackc/pgx/v5/stdlib"),
 		"internal/invalidator/rules/a.go: net": importing("net/http"),
 		"internal/node/a.go: testing":          importing("testing"),
 		"internal/mutant/a.go: anybody":        importing(module + "/internal/events"),

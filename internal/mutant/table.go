@@ -124,6 +124,20 @@ const (
 	TurnIgnoresTags
 	TurnUnderLapsedLease
 	TurnUnproven
+	SourceDropped
+	SourceFloorForgotten
+	SourcesForgotten
+	SourceOfTagsIgnored
+	UnknownSourceHidden
+	ManySplit
+	NestedLevelDropped
+	NestedFlightJoined
+	FallbackAtStrong
+	FallbackUnjudged
+	FallbackUnmarked
+	UnsettledEnds
+	ResolvedWithoutMarker
+	AbortMarkerIgnored
 )
 
 // Info describes a fault.
@@ -273,4 +287,18 @@ var all = [...]Info{
 	TurnIgnoresTags:          {TurnIgnoresTags, "turn-ignores-tags", "R6, P24", "a reader takes another node's value although a tag of it was fenced"},
 	TurnUnderLapsedLease:     {TurnUnderLapsedLease, "turn-under-lapsed-lease", "H8", "a node that is cut off takes part in turns"},
 	TurnUnproven:             {TurnUnproven, "turn-unproven", "H5, H1", "a value that came with an announcement is taken whatever the announcer's history"},
+	SourceDropped:            {SourceDropped, "source-dropped", "R3, P3", "a fence's position in the origin is not remembered for loads"},
+	SourceFloorForgotten:     {SourceFloorForgotten, "source-floor-forgotten", "R3, P3", "only the origin's positions of the last fences are remembered"},
+	SourcesForgotten:         {SourcesForgotten, "sources-forgotten", "R3, G7", "a restart forgets the origin's positions that loads must have reached"},
+	SourceOfTagsIgnored:      {SourceOfTagsIgnored, "source-of-tags-ignored", "R3, P24", "a load is kept whose tags' fences demand a later position of the origin than it was told"},
+	UnknownSourceHidden:      {UnknownSourceHidden, "unknown-source-hidden", "R3, P53", "a load that goes past the cache, since its node is behind, is told a position as if the node knew"},
+	ManySplit:                {ManySplit, "many-split", "P7", "invalidations of one call travel in several records"},
+	NestedLevelDropped:       {NestedLevelDropped, "nested-level-dropped", "R4, R11", "reads within a loader are as fresh as they ask for themselves, whatever the outer read asked for"},
+	NestedFlightJoined:       {NestedFlightJoined, "nested-flight-joined", "R6, R11", "a reader joins a load whose loader has read copies at a weaker level"},
+	FallbackAtStrong:         {FallbackAtStrong, "fallback-at-strong", "P29, G4", "a strong read falls back to a copy behind a soft fence"},
+	FallbackUnjudged:         {FallbackUnjudged, "fallback-unjudged", "P29, G1", "a fallback may lie behind a hard fence"},
+	FallbackUnmarked:         {FallbackUnmarked, "fallback-unmarked", "P29", "a fallback is not marked as stale"},
+	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
+	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
+	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
 }

@@ -17,6 +17,12 @@ type ReadOptions struct {
 	Load Loader
 	// LoadAlone: don't wait for, or answer to, other nodes' loads of the key.
 	LoadAlone bool
+	// Fallback says when a copy behind a soft fence will do.
+	Fallback Fallback
+
+	// inVain: the read has waited in vain for what its level demands, and goes
+	// to the origin past the cache.
+	inVain bool
 }
 
 // Loader asks the origin for a key. It must read what was committed before it
@@ -75,7 +81,7 @@ type Result struct {
 	Entry  tiers.Entry
 	Source Source
 	// Stale marks an answer that a node gave although it was cut off from the
-	// log (policy serve).
+	// log (policy serve), or that lies behind a soft fence (see [Fallback]).
 	Stale bool
 }
 

@@ -27,13 +27,28 @@ const endTimeout = 10 * time.Second
 // once, name keys or prefixes.
 //
 // If fn returns an error the bracket ends all the same, with a fence: fn may
-// have committed. If this process dies inside, the bracket stays open, which is
+// have committed. Only an error that wraps [ErrUnsettled] leaves it open: the
+// commit may still happen. If this process dies inside, the bracket stays open, which is
 // safe and slow, until somebody who has made the commit impossible resolves it
 // ([Node.EndBracket]). timeout is when that may begin.
 //
 // The returned token stands behind the end. An [events.ErrIndeterminate] about
 // the end means that the bracket may stay open for a while; fn has run.
 func (n *Node) Bracketed(ctx context.Context, scope events.Scope, timeout time.Duration, fn func(context.Context, events.BracketID) error) (consistency.Token, error) {
+	return n.BracketedBy(ctx, scope, BracketOptions{Timeout: timeout}, fn)
+}
+
+// BracketOptions go with a bracketed write.
+type BracketOptions struct {
+	// Timeout is when others may begin to resolve the bracket.
+	Timeout time.Duration
+	// Decider names what decides whether the writer can still commit, for those
+	// who resolve the bracket: a marker table. Empty: nothing does.
+	Decider string
+}
+
+// BracketedBy is [Node.Bracketed] with options.
+func (n *Node) BracketedBy(ctx context.Context, scope events.Scope, o BracketOptions, fn func(context.Context, events.BracketID) error) (consistency.Token, error) {
 	var id events.BracketID
 	if _, err := io.ReadFull(n.deps.Random, id[:]); err != nil {
 		return consistency.Token{}, &Error{Op: "bracket", Err: err}
@@ -41,7 +56,7 @@ func (n *Node) Bracketed(ctx context.Context, scope events.Scope, timeout time.D
 	if err := scope.Validate(); err != nil {
 		return consistency.Token{}, &Error{Op: "bracket", Err: err}
 	}
-	deadline := time.UnixMilli(n.clock.Now().Unix).Add(timeout)
+	deadline := time.UnixMilli(n.clock.Now().Unix).Add(o.Timeout)
 	parts := SplitScope(events.Invalidate{Scope: scope}, len(n.parts))
 	opened := make([]bool, len(parts))
 	concern := Everywhere
@@ -49,7 +64,9 @@ func (n *Node) Bracketed(ctx context.Context, scope events.Scope, timeout time.D
 		concern = Logged
 	}
 	_, err := n.each(parts, func(p *partition, c *events.Invalidate) (consistency.Point, error) {
-		at, err := p.write(ctx, "open bracket", "", concern, &events.Intent{Bracket: id, Scope: c.Scope, Deadline: deadline})
+		at, err := p.write(ctx, "open bracket", "", concern, &events.Intent{
+			Bracket: id, Scope: c.Scope, Deadline: deadline, Writer: n.cfg.Node, Decider: o.Decider,
+		})
 		// One that may have landed has to be ended too.
 		opened[p.index] = err == nil || at.Position != 0 || errors.Is(err, events.ErrIndeterminate)
 		return at, err
@@ -58,14 +75,18 @@ func (n *Node) Bracketed(ctx context.Context, scope events.Scope, timeout time.D
 		if err = fn(ctx, id); err != nil {
 			err = fmt.Errorf("bracketed write: %w", err)
 		}
+		if errors.Is(err, ErrUnsettled) && !mutant.On(mutant.UnsettledEnds) {
+			return consistency.Token{}, &Error{Op: "bracket", Err: err,
+				Hint: fmt.Sprintf("bracket %x stays open until its commit is known or impossible; reads of what it covers go to the origin", id[:])}
+		}
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	t, endErr := n.each(parts, func(p *partition, _ *events.Invalidate) (consistency.Point, error) {
+	t, endErr := n.each(parts, func(p *partition, c *events.Invalidate) (consistency.Point, error) {
 		if !opened[p.index] {
 			return consistency.Point{}, nil
 		}
-		return p.write(ending, "end bracket", "", Logged, &events.End{Bracket: id})
+		return p.write(ending, "end bracket", "", Logged, &events.End{Bracket: id, Scope: c.Scope})
 	})
 	return t, errors.Join(err, endErr)
 }
@@ -115,19 +136,15 @@ func (n *Node) EndBracket(ctx context.Context, id events.BracketID) (consistency
 	found := false
 	for _, b := range n.Brackets() {
 		if b.ID == id {
-			parts[b.Partition] = &events.Invalidate{}
+			parts[b.Partition] = &events.Invalidate{Scope: b.Scope}
 			found = true
 		}
 	}
 	if !found {
 		return consistency.Token{}, &Error{Op: "end bracket", Err: ErrNotFound, Hint: "it has ended already, or was never opened"}
 	}
-	if len(parts) == 1 {
-		point, err := n.parts[0].write(ctx, "end bracket", "", Logged, &events.End{Bracket: id})
-		return consistency.Token{}.With(0, point), err
-	}
-	return n.each(parts, func(p *partition, _ *events.Invalidate) (consistency.Point, error) {
-		return p.write(ctx, "end bracket", "", Logged, &events.End{Bracket: id})
+	return n.each(parts, func(p *partition, c *events.Invalidate) (consistency.Point, error) {
+		return p.write(ctx, "end bracket", "", Logged, &events.End{Bracket: id, Scope: c.Scope})
 	})
 }
 
@@ -135,6 +152,8 @@ func (n *Node) EndBracket(ctx context.Context, id events.BracketID) (consistency
 type OpenBracket struct {
 	coherence.Bracket
 	Partition int
+	// Age is how long it has been open, by the log's clock and this node's.
+	Age time.Duration
 	// Overdue: its deadline has passed; its writer has probably died.
 	Overdue bool
 }
@@ -146,7 +165,8 @@ func (n *Node) Brackets() []OpenBracket {
 	for _, p := range n.parts {
 		p.mu.RLock()
 		for b := range p.world.Brackets() {
-			out = append(out, OpenBracket{Bracket: b, Partition: p.index, Overdue: b.Deadline <= now})
+			age := time.Duration(now)*time.Millisecond - time.Duration(b.Opened)
+			out = append(out, OpenBracket{Bracket: b, Partition: p.index, Age: max(age, 0), Overdue: b.Deadline <= now})
 		}
 		p.mu.RUnlock()
 	}
@@ -164,7 +184,7 @@ func (p *partition) keepBracketsLogged(ctx context.Context) {
 	latest := p.world.Mark().Time
 	for b := range p.world.Brackets() {
 		if time.Duration(latest-b.Logged) > p.n.cfg.Settings.Retention()/2 {
-			again = append(again, &events.Intent{Bracket: b.ID, Scope: b.Scope, Deadline: time.UnixMilli(b.Deadline)})
+			again = append(again, &events.Intent{Bracket: b.ID, Scope: b.Scope, Deadline: time.UnixMilli(b.Deadline), Writer: b.Writer, Decider: b.Decider})
 		}
 	}
 	p.mu.RUnlock()

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -101,5 +102,46 @@ func TestOpenBracketIsPublishedAgain(t *testing.T) {
 		if n := len(b.Brackets()); n != 1 {
 			t.Fatalf("a node that starts behind the intent knows %d brackets, want 1", n)
 		}
+	})
+}
+
+// P6: a bracket whose commit may still happen stays open, until it is ended by
+// somebody who knows.
+func TestUnsettledBracketStaysOpen(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a, b := f.start("a", options{}), f.start("b", options{})
+		o := node.BracketOptions{Timeout: time.Second, Decider: "orders"}
+		_, err := a.BracketedBy(context.Background(), ofK, o, func(context.Context, events.BracketID) error { return node.ErrUnsettled })
+		if !errors.Is(err, node.ErrUnsettled) {
+			t.Fatal(err)
+		}
+		a.sync()
+		a = f.start("a", options{fs: a.crash(100)})
+		f.pass(2 * time.Second)
+		for _, m := range []*member{a, b} {
+			f.caughtUp(m)
+			open := m.Brackets()
+			if len(open) != 1 || !open[0].Overdue || open[0].Age < 2*time.Second || open[0].Writer != "a" || open[0].Decider != "orders" {
+				t.Fatalf("open are %+v", open)
+			}
+			m.get("k", node.ReadOptions{Load: loads("before")})
+			if v, err := m.get("k", node.ReadOptions{Load: loads("after")}); err != nil || v != "after" {
+				t.Fatalf("%q, %v; want what the origin says", v, err)
+			}
+		}
+		id := b.Brackets()[0].ID
+		must(b.EndBracket(context.Background(), id))(t)
+		b.get("k", node.ReadOptions{Load: loads("settled")})
+		b.wants("k", "settled")
+
+		// The writer's own end, should it come after all, costs no more than
+		// what the bracket covered.
+		b.put("other", "kept")
+		if err := b.appends(&events.End{Bracket: id, Scope: ofK}); err != nil {
+			t.Fatal(err)
+		}
+		f.caughtUp(b)
+		b.wants("k", "")
+		b.wants("other", "kept")
 	})
 }

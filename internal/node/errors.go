@@ -18,6 +18,9 @@ var (
 	ErrTooLarge = errors.New("value is too large")
 	// ErrCycle reports a loader that reads the key that it loads.
 	ErrCycle = errors.New("loader reads its own key")
+	// ErrUnsettled reports a bracketed write whose commit may still happen: the
+	// bracket stays open.
+	ErrUnsettled = errors.New("it is not known whether the commit will happen")
 	// ErrOverloaded reports that a bounded queue is full.
 	ErrOverloaded = errors.New("node is overloaded")
 )

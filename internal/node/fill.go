@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
@@ -13,42 +12,6 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
-// flights are the loads of a partition that run now, one for each key that
-// others may join.
-type flights struct {
-	mu sync.Mutex
-	of map[string]*flight
-}
-
-func (f *flights) init() { f.of = make(map[string]*flight) }
-
-// land lets f's readers go on, and nobody join it any more.
-func (l *flights) land(key string, f *flight) {
-	l.mu.Lock()
-	if l.of[key] == f {
-		delete(l.of, key)
-	}
-	l.mu.Unlock()
-	close(f.done)
-}
-
-// flight is one load.
-type flight struct {
-	epoch events.Epoch
-	// birth is the position that had been applied before the loader started.
-	birth events.Position
-	done  chan struct{} // closed when what follows is set
-
-	// since is birth, or the birth of another node's load that has answered.
-	since  events.Position
-	source Source
-	entry  tiers.Entry
-	err    error
-	// private: nobody may join the result, for it was read past the cache or
-	// is made of what can't be judged.
-	private bool
-}
-
 // joinTries bounds how often a reader whose joined load turned out to be too
 // old joins another one before it loads on its own.
 const joinTries = 2
@@ -56,14 +19,13 @@ const joinTries = 2
 // load asks the origin, once for all readers of this process who may share the
 // answer.
 func (n *Node) load(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions) (Result, error) {
-	for s := scopeOf(ctx); s != nil; s = s.outer {
-		if s.key == key {
-			return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
-		}
+	if scopeOf(ctx).loads(key) {
+		return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
 	}
 	if p.bypassing.Load() > 0 && p.bypassed(key) && !mutant.On(mutant.BypassJoined) && !mutant.On(mutant.BypassKept) {
 		return n.bypass(ctx, p, key, o)
 	}
+	since := p.flights.count()
 	for range joinTries {
 		f, mine := p.board(key, fence, o)
 		if mine {
@@ -76,7 +38,7 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 		case <-ctx.Done():
 			return Result{}, &Error{Op: "load", Key: key, Err: ctx.Err()}
 		}
-		if mine || p.joinable(f) && f.since >= p.need(f.epoch, fence, o.Level) {
+		if mine || p.joinable(f, o.Level, since) && f.since >= p.need(f.epoch, fence, o.Level) {
 			return n.landed(ctx, p, key, f)
 		}
 	}
@@ -89,81 +51,11 @@ func (p *partition) bypassed(key string) bool {
 	return p.world.Bypass(key, nil)
 }
 
-// board finds the running load that this reader may join, or books a new one,
-// which others may join from now on.
-//
-// The interleaving that the birth closes:
-//  1. reader A starts a load at birth 7 and its query runs;
-//  2. a writer commits, and its fence of the key is applied at 8;
-//  3. reader B misses. Joining A's load would hand it the value from before
-//     the write that B's session may have made: A's birth 7 < fence 8, so B
-//     books a load of its own.
-func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *flight, mine bool) {
-	p.flights.mu.Lock()
-	defer p.flights.mu.Unlock()
-	p.mu.RLock()
-	epoch, birth := p.world.Epoch(), p.world.Applied()
-	p.mu.RUnlock()
-	// The world may be ahead of what was published as applied, while L1 and
-	// the disk still lack its fences; a birth must not be.
-	birth = min(birth, events.Position(p.applied.Load()))
-	if f := p.flights.of[key]; f != nil && f.epoch == epoch && p.mayJoin(f, key, fence, o) {
-		return f, false
-	}
-	f = &flight{epoch: epoch, birth: birth, since: birth, source: FromOrigin, done: make(chan struct{})}
-	p.flights.of[key] = f
-	return f, true
-}
-
-// mayJoin reports whether a load that is running may answer a reader who asks
-// now (P26, H8). Its tags are not known yet; joinable looks at them.
-func (p *partition) mayJoin(f *flight, key string, fence coherence.Fence, o ReadOptions) bool {
-	if f.birth < fence.Newest() && !mutant.On(mutant.JoinOldLoad) {
-		return false
-	}
-	if t := o.Level.Token().At(p.index); t.Epoch == f.epoch && f.birth < t.Position && !mutant.On(mutant.JoinIgnoresToken) {
-		return false
-	}
-	if time.Duration(p.n.clock.Now().Holder-p.fresh.Load()) >= p.n.lease && !mutant.On(mutant.JoinUnderLapsedLease) {
-		return false // joining is serving
-	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	c := coherence.Copy{Key: key, Epoch: f.epoch, Birth: f.birth}
-	return p.world.Judge(c, fence) == coherence.Alive || mutant.On(mutant.JoinOldLoad)
-}
-
-// joinable reports whether a finished load may answer a reader who joined it:
-// its tags, which were not known then, may have been fenced before the reader
-// came. Whether a fence came before or after is not remembered; after counts
-// as before, and costs another load.
-func (p *partition) joinable(f *flight) bool {
-	if f.private {
-		return false
-	}
-	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
-		return true
-	}
-	return (!p.bracketed(f.entry) || mutant.On(mutant.BypassJoined)) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
-}
-
-// bracketed reports whether an open bracket covers e, if only by a tag: its
-// writer may have committed between the load and a reader who joined (H7).
-func (p *partition) bracketed(e tiers.Entry) bool {
-	if p.bypassing.Load() == 0 {
-		return false
-	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	c := copyOf(e)
-	return p.world.Bypass(c.Key, c.Tags)
-}
-
 // fly runs the load in a goroutine of its own: it goes on for those who joined
 // when the reader who started it gives up. Where other nodes may be loading the
 // key too it takes its turn, and their answer if they have one.
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) {
-	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx), birth: f.birth}
+	scope := p.scope(ctx, key, f.birth, o.Level)
 	started := n.crew.Go(func() {
 		h, answered := n.awaitTurn(ctx, p, key, f, fence, o)
 		if answered {
@@ -173,7 +65,7 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fen
 		ctx, cancel := n.loadContext(ctx)
 		defer cancel()
 		kept, stored := false, false
-		l, err := n.ask(scope.into(ctx), key, o.Load)
+		l, err := n.askSourced(ctx, scope, o.Load)
 		if err == nil {
 			kept, err = n.keep(p, f, scope, key, l)
 		}
@@ -202,9 +94,27 @@ func (n *Node) loadContext(ctx context.Context) (context.Context, context.Cancel
 // ask calls the loader under admission control. A loader that panics fails its
 // readers, not the process.
 func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err error) {
+	err = n.atOrigin(ctx, key, func(ctx context.Context) error {
+		if l, err = load(ctx, key); err != nil {
+			return err
+		}
+		return n.checkSize(l)
+	})
+	return l, err
+}
+
+func (n *Node) checkSize(l Loaded) error {
+	if len(l.Payload) > n.cfg.MaxValue {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(l.Payload), n.cfg.MaxValue)
+	}
+	return nil
+}
+
+// atOrigin runs call under admission control.
+func (n *Node) atOrigin(ctx context.Context, what string, call func(context.Context) error) (err error) {
 	if !nestedLoad(ctx) {
 		if err := n.admission.enter(ctx); err != nil {
-			return l, err
+			return err
 		}
 		defer n.admission.leave()
 		ctx = context.WithValue(ctx, nestedLoadKey{}, true)
@@ -212,17 +122,13 @@ func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err 
 	n.stats.loads.Add(1)
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("loader of %q panicked: %v", key, r)
+			err = fmt.Errorf("loader of %q panicked: %v", what, r)
 		}
 		if err != nil {
 			n.stats.loadErrors.Add(1)
 		}
 	}()
-	l, err = load(ctx, key)
-	if err == nil && len(l.Payload) > n.cfg.MaxValue {
-		err = fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(l.Payload), n.cfg.MaxValue)
-	}
-	return l, err
+	return call(ctx)
 }
 
 // nestedLoadKey marks the context of a loader: a load within a load runs on
@@ -234,11 +140,12 @@ func nestedLoad(ctx context.Context) bool { return ctx.Value(nestedLoadKey{}) !=
 // keep makes the flight's entry of what was loaded, stores it in this process
 // where that is allowed, and reports whether it was.
 func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loaded) (bool, error) {
-	birth, tags, foreign := scope.close(l.Tags)
+	birth, tags, foreign, nested := scope.close(l.Tags)
+	f.nested = nested
 	if mutant.On(mutant.BirthAfterLoad) {
 		birth = events.Position(p.applied.Load())
 	}
-	h := n.header(key, l.TTL, tags, l.Codec, l.Version, l.Flags)
+	h := n.header(key, n.ttlOf(l), tags, l.Codec, l.Version, l.Flags)
 	h.Epoch, h.Birth = f.epoch, birth
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(l.Payload))), &h, l.Payload)
 	if err != nil {
@@ -335,8 +242,9 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 	}
 	loading, cancel := context.WithTimeout(ctx, n.cfg.LoadTimeout)
 	defer cancel()
-	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx)}
-	l, err := n.ask(scope.into(loading), key, o.Load)
+	scope := p.scope(ctx, key, 0, o.Level)
+	scope.unknown = o.inVain
+	l, err := n.askSourced(loading, scope, o.Load)
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
@@ -17,10 +18,23 @@ type loadScope struct {
 	p     *partition
 	key   string
 	outer *loadScope // the load that this one runs in; nil: none
+	// level is the read's that asked for the load.
+	level consistency.Level
+	// each are the loads of a batch, whose scopes this one stands for.
+	each []*loadScope
 
-	mu    sync.Mutex
-	birth events.Position
-	tags  []string
+	mu sync.Mutex
+	// need is the origin's position that the loader must not read behind, and
+	// asked whether it wanted to know (P3).
+	need  string
+	asked bool
+	// unknown: the node has not applied what the read's level demands, and so
+	// does not know need.
+	unknown bool
+	// nested: the loader has read copies.
+	nested bool
+	birth  events.Position
+	tags   []string
 	// foreign: a copy of another partition or epoch went in, whose birth can't
 	// be compared with ours. The value is returned but not kept.
 	foreign bool
@@ -37,10 +51,53 @@ func (s *loadScope) into(ctx context.Context) context.Context {
 	return context.WithValue(ctx, loadScopeKey{}, s)
 }
 
+// scope returns the scope of a load of key that a read at level l, in ctx, asks
+// for, begun at birth.
+func (p *partition) scope(ctx context.Context, key string, birth events.Position, l consistency.Level) *loadScope {
+	p.mu.RLock()
+	need := p.world.RequiredSource(key, nil)
+	p.mu.RUnlock()
+	return &loadScope{p: p, key: key, outer: scopeOf(ctx), level: l, birth: birth, need: need}
+}
+
+// inherit returns the options of a read within the load: at least as fresh as
+// the load's own reader demands, and with no fallback, since nothing would mark
+// a value that is made of one.
+func (s *loadScope) inherit(o ReadOptions) ReadOptions {
+	if !mutant.On(mutant.NestedLevelDropped) {
+		o.Level = consistency.Stronger(s.level, o.Level)
+	}
+	o.Fallback = NoFallback
+	return o
+}
+
+// loads reports whether a load of key is s, or one that s runs in. s may be
+// nil.
+func (s *loadScope) loads(key string) bool {
+	for ; s != nil; s = s.outer {
+		if s.each == nil && s.key == key {
+			return true
+		}
+		for _, one := range s.each {
+			if one.key == key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // saw notes that the load read e.
 func (s *loadScope) saw(p *partition, e tiers.Entry) {
+	for _, one := range s.each {
+		one.saw(p, e)
+	}
+	if s.each != nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.nested = true
 	if p != s.p || uint64(e.Epoch()) != p.epoch.Load() {
 		s.foreign = true
 		return
@@ -60,13 +117,16 @@ func (s *loadScope) saw(p *partition, e tiers.Entry) {
 
 // sawUncached notes that the load read a value that no entry stands for.
 func (s *loadScope) sawUncached() {
+	for _, one := range s.each {
+		one.sawUncached()
+	}
 	s.mu.Lock()
-	s.foreign = true
+	s.foreign, s.nested = true, true
 	s.mu.Unlock()
 }
 
 // close returns what the load has gathered.
-func (s *loadScope) close(own []string) (birth events.Position, tags []string, foreign bool) {
+func (s *loadScope) close(own []string) (birth events.Position, tags []string, foreign, nested bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tags = slices.Clone(own)
@@ -75,5 +135,5 @@ func (s *loadScope) close(own []string) (birth events.Position, tags []string, f
 			tags = append(tags, t)
 		}
 	}
-	return s.birth, tags, s.foreign
+	return s.birth, tags, s.foreign, s.nested
 }

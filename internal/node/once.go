@@ -170,6 +170,10 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 	if a.Outcome != turn.Kept || a.Epoch != f.epoch || a.Since < need || a.At == 0 || len(a.Entry) == 0 {
 		return false
 	}
+	made := consistency.Level{} // at least, or it would not have been announced
+	if a.Nested && !made.Covers(f.level) {
+		return false
+	}
 	e, err := tiers.Parse(a.Entry)
 	if err != nil || e.Key() != a.Key || e.Epoch() != f.epoch || e.Birth() > a.At {
 		n.stats.corrupt.Add(1)
@@ -193,6 +197,9 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 		return false
 	}
 	f.answer(e, a.Since, FromOrigin)
+	if a.Nested {
+		f.nested, f.level = true, made
+	}
 	n.fill(p, f.entry)
 	return true
 }
@@ -214,7 +221,7 @@ func (n *Node) takeCopy(p *partition, f *flight, e tiers.Entry) bool {
 // takeNear answers f from the tiers, as a read would.
 func (n *Node) takeNear(ctx context.Context, p *partition, f *flight, key string) bool {
 	fresh := p.fresh.Load()
-	r, ok, _ := n.lookup(ctx, p, key, nil)
+	r, ok, _ := n.lookup(ctx, p, key, nil, nil)
 	if !ok || !p.still(fresh, consistency.Level{}) {
 		return false
 	}
@@ -277,8 +284,10 @@ func (h *held) finish(f *flight, kept, stored bool) {
 	switch {
 	case f.err != nil:
 		h.end(turn.Failed, nil)
+	case kept && f.nested && !f.level.Covers(consistency.Level{}):
+		h.end(turn.Unshared, nil) // made of copies that others would not read
 	case kept && len(f.entry) <= carried:
-		h.end(turn.Kept, f.entry)
+		h.end(turn.Kept, f)
 	case kept && stored:
 		h.end(turn.Kept, nil)
 	case kept || f.private || h.p.bracketed(f.entry):
@@ -289,7 +298,8 @@ func (h *held) finish(f *flight, kept, stored bool) {
 }
 
 // end gives the turn back, and announces the outcome to those who wait.
-func (h *held) end(o turn.Outcome, e tiers.Entry) {
+// f is the load whose value travels along, nil for none.
+func (h *held) end(o turn.Outcome, f *flight) {
 	h.mu.Lock()
 	h.ended = true
 	if h.timer != nil {
@@ -301,8 +311,9 @@ func (h *held) end(o turn.Outcome, e tiers.Entry) {
 	n, p := h.n, h.p
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	a := turn.Filled{Claim: h.claim, Outcome: o, Entry: e}
-	if e != nil {
+	a := turn.Filled{Claim: h.claim, Outcome: o}
+	if f != nil {
+		a.Entry, a.Nested = f.entry, f.nested
 		a.At, a.Digest = p.place(h.claim.Epoch)
 	}
 	var late *turn.Filled

@@ -23,6 +23,10 @@ import (
 // given, ctx's error, and what the loader returned.
 func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (Result, error) {
 	p := n.of(key)
+	scope := scopeOf(ctx)
+	if scope != nil {
+		o = scope.inherit(o)
+	}
 	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
@@ -36,7 +40,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
 				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
-				p.served(ctx, e)
+				p.served(scope, e)
 				if n.cfg.OnRead != nil {
 					n.cfg.OnRead(key, e)
 				}
@@ -53,12 +57,12 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 }
 
 // served notes what follows from handing out a copy: the session has seen its
-// birth, and the load that asked for it is made of it.
-func (p *partition) served(ctx context.Context, e tiers.Entry) {
+// birth, and the load that asked for it, if s is one, is made of it.
+func (p *partition) served(s *loadScope, e tiers.Entry) {
 	if uint64(e.Birth()) > p.applied.Load() {
 		p.sawAhead(e)
 	}
-	if s := scopeOf(ctx); s != nil {
+	if s != nil {
 		s.saw(p, e)
 	}
 }
@@ -70,6 +74,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		return Result{}, &Error{Op: "get", Err: err}
 	}
 	f := consistency.Facts{Lease: n.lease, Policy: n.cfg.Settings.Policy}
+	spare := spareFor(o)
 	var wait context.Context
 	var moved <-chan struct{} // nil at the first look, which needs no wait as a rule
 	for ; ; moved = p.waiters.next() {
@@ -78,14 +83,14 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		v := consistency.Decide(o.Level, p.index, f)
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
-			r, ok, fence := n.lookup(ctx, p, key, dst)
+			r, ok, fence := n.lookup(ctx, p, key, dst, spare)
 			if v == consistency.Serve && !p.still(fresh, o.Level) {
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
-				return n.miss(ctx, p, key, fence, o)
+				return n.miss(ctx, p, key, fence, o, spare)
 			}
-			p.served(ctx, r.Entry)
+			p.served(scopeOf(ctx), r.Entry)
 			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
@@ -155,11 +160,12 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 	}
 	n.stats.waitsTimedOut.Add(1)
 	if mutant.On(mutant.LateReadsServeCache) {
-		if r, ok, _ := n.lookup(ctx, p, key, nil); ok {
+		if r, ok, _ := n.lookup(ctx, p, key, nil, nil); ok {
 			return r, nil
 		}
 	}
 	if o.Load != nil {
+		o.inVain = true
 		return n.bypass(ctx, p, key, o)
 	}
 	return Result{}, &Error{Op: "get", Key: key, Err: fmt.Errorf("%w at level %s", ErrNotServing, o.Level),
@@ -167,13 +173,15 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 }
 
 // lookup asks the tiers, nearest first, for a live copy. It returns the key's
-// fence too, which a load must not be older than.
-func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte) (Result, bool, coherence.Fence) {
+// fence too, which a load must not be older than. What it passes over is
+// offered to spare, which may be nil.
+func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte, spare *spare) (Result, bool, coherence.Fence) {
 	now := n.clock.Now()
 	if e, ok := n.memory.Lookup(key, dst); ok {
 		if p.servable(e, now, coherence.Fence{}) {
 			return Result{Entry: e, Source: FromMemory}, true, coherence.Fence{}
 		}
+		spare.offer(p, e, now, coherence.Fence{}, FromMemory)
 		dst = e[:0]
 	}
 	fence, e := p.lookupDisk(key, dst)
@@ -186,6 +194,7 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 			n.stats.diskHits.Add(1)
 			return Result{Entry: e, Source: FromDisk}, true, fence
 		}
+		spare.offer(p, e, now, fence, FromDisk)
 		dst = e[:0]
 	}
 	lost := false
@@ -206,6 +215,7 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 				return Result{Entry: e, Source: FromShared}, true, fence
 			}
 			n.stats.sharedDead.Add(1)
+			spare.offer(p, e, now, fence, FromShared)
 		case errors.Is(err, tiers.ErrUnavailable):
 			n.stats.sharedErrors.Add(1)
 		}
@@ -279,10 +289,18 @@ func (p *partition) guardFence(key string) coherence.Fence {
 }
 
 // miss answers a read that no tier could.
-func (n *Node) miss(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions) (Result, error) {
+func (n *Node) miss(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions, spare *spare) (Result, error) {
+	if spare.has() && (o.Load == nil || o.Fallback == WhileReloading) {
+		n.reload(ctx, p, key, fence, o)
+		return n.fallBack(p, spare), nil
+	}
 	if o.Load == nil {
 		n.stats.misses.Add(1)
 		return Result{}, &Error{Op: "get", Key: key, Err: ErrNotFound}
 	}
-	return n.load(ctx, p, key, fence, o)
+	r, err := n.load(ctx, p, key, fence, o)
+	if err != nil && spare.has() {
+		return n.failSafe(ctx, p, key, o, err)
+	}
+	return r, err
 }

@@ -48,7 +48,7 @@ func TestStrongReadByAcknowledgement(t *testing.T) {
 		}
 		// Behind a record of its own that has not come back it is refused.
 		go func() { _ = a.appends(&events.Invalidate{Scope: events.Scope{Keys: []string{"other"}}}) }()
-		time.Sleep(10 * time.Millisecond)
+		f.pass(10 * time.Millisecond)
 		if took := strongly(t, a, "k", "v"); took < late*8/10 {
 			t.Errorf("a read behind a record that was not applied took %v", took)
 		}
@@ -112,13 +112,13 @@ func TestShortcutWaitsForTheTiers(t *testing.T) {
 			defer close(done)
 			_ = a.appends(&events.Invalidate{Scope: events.Scope{Keys: []string{"k"}}})
 		}()
-		time.Sleep(100 * time.Millisecond)
+		f.pass(100 * time.Millisecond)
 		read := make(chan error, 1)
 		go func() {
 			_, err := a.Get(context.Background(), "k", nil, node.ReadOptions{Level: consistency.Strong()})
 			read <- err
 		}()
-		time.Sleep(100 * time.Millisecond)
+		f.pass(100 * time.Millisecond)
 		select {
 		case err := <-read:
 			t.Errorf("a strong read ended before the tiers had the fence: %v", err)

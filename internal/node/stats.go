@@ -14,7 +14,7 @@ type counters struct {
 	memoryRejected, sharedDead                                               atomic.Uint64
 	loads, joined, loadErrors, bypasses                                      atomic.Uint64
 	led, joinedFleet, turnsLost, turnNanos                                   atomic.Uint64
-	fillsRefused, notKept                                                    atomic.Uint64
+	fillsRefused, notKept, fallbacks                                         atomic.Uint64
 	writes, applied, keyFences, broadFences                                  atomic.Uint64
 	undecodable, corrupt, outrun                                             atomic.Uint64
 	pulses, shortcuts, pulsesFailed, waitsTimedOut                           atomic.Uint64
@@ -45,7 +45,9 @@ type Stats struct {
 	// FillsRefused are loaded values that a fence had outrun; NotKept those
 	// for which a queue had no room.
 	FillsRefused, NotKept uint64
-	Writes                uint64
+	// Fallbacks are reads that were answered from behind a soft fence.
+	Fallbacks uint64
+	Writes    uint64
 	// Applied are records, KeyFences and BroadFences what they fenced.
 	Applied, KeyFences, BroadFences uint64
 	// Undecodable are records that fenced everything, Corrupt damaged copies,
@@ -110,7 +112,7 @@ func (n *Node) Stats() Stats {
 		MemoryRejected: c.memoryRejected.Load(), SharedDead: c.sharedDead.Load(),
 		Loads: c.loads.Load(), Joined: c.joined.Load(), LoadErrors: c.loadErrors.Load(), Bypasses: c.bypasses.Load(),
 		Led: c.led.Load(), JoinedFleet: c.joinedFleet.Load(), TurnsLost: c.turnsLost.Load(), TurnWait: time.Duration(c.turnNanos.Load()),
-		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(),
+		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(), Fallbacks: c.fallbacks.Load(),
 		Writes: c.writes.Load(), Applied: c.applied.Load(), KeyFences: c.keyFences.Load(), BroadFences: c.broadFences.Load(),
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
 		Pulses: c.pulses.Load(), Shortcuts: c.shortcuts.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),

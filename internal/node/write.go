@@ -21,13 +21,9 @@ import (
 // [events.ErrIndeterminate]), [ErrTooLarge], [events.ErrInvalid]. If the
 // record landed and only a wait failed, the *[Error] has its position.
 func (n *Node) Put(ctx context.Context, key string, payload []byte, o PutOptions) (consistency.Token, error) {
-	if len(payload) > n.cfg.MaxValue {
-		return consistency.Token{}, &Error{Op: "put", Key: key, Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(payload), n.cfg.MaxValue)}
-	}
-	h := n.header(key, o.TTL, o.Tags, o.Codec, o.Version, o.Flags)
-	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(payload))), &h, payload)
+	e, err := n.encode(key, payload, o)
 	if err != nil {
-		return consistency.Token{}, &Error{Op: "put", Key: key, Err: err}
+		return consistency.Token{}, err
 	}
 	p := n.of(key)
 	c := &events.Put{Key: key, Version: o.Version}
@@ -35,17 +31,36 @@ func (n *Node) Put(ctx context.Context, key string, payload []byte, o PutOptions
 		c.Entry = e
 	}
 	point, err := p.write(ctx, "put", key, o.Concern, c)
-	if point.Position != 0 && point.Epoch != 0 {
-		// The record's bytes were e's; its copies are made. Where this Put
-		// lost to a higher row version, the fences say so.
-		own := e
-		if c.Entry != nil {
-			own = append(tiers.Entry(nil), e...)
-		}
-		own.Stamp(point.Epoch, point.Position)
-		n.spread(ctx, p, own, c)
-	}
+	n.landedPut(ctx, p, point, e, c)
 	return consistency.Token{}.With(p.index, point), err
+}
+
+// encode makes an entry of a value that is to be put.
+func (n *Node) encode(key string, payload []byte, o PutOptions) (tiers.Entry, error) {
+	if len(payload) > n.cfg.MaxValue {
+		return nil, &Error{Op: "put", Key: key, Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(payload), n.cfg.MaxValue)}
+	}
+	h := n.header(key, o.TTL, o.Tags, o.Codec, o.Version, o.Flags)
+	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(payload))), &h, payload)
+	if err != nil {
+		return nil, &Error{Op: "put", Key: key, Err: err}
+	}
+	return e, nil
+}
+
+// landedPut carries a value further whose record landed at point, if it did.
+func (n *Node) landedPut(ctx context.Context, p *partition, point consistency.Point, e tiers.Entry, c *events.Put) {
+	if point.Position == 0 || point.Epoch == 0 {
+		return
+	}
+	// The record's bytes were e's; its copies are made. Where this Put lost to
+	// a higher row version, the fences say so.
+	own := e
+	if c.Entry != nil {
+		own = append(tiers.Entry(nil), e...)
+	}
+	own.Stamp(point.Epoch, point.Position)
+	n.spread(ctx, p, own, c)
 }
 
 // spread puts a written value where its record did not carry it: into L2, and,
@@ -79,12 +94,7 @@ func (p *partition) won(c *events.Put) bool {
 // If it fails for some of several partitions, the error says so and the token
 // holds the others; repeating the call is safe.
 func (n *Node) Invalidate(ctx context.Context, inv events.Invalidate, o InvalidateOptions) (consistency.Token, error) {
-	if err := inv.Scope.Validate(); err != nil {
-		return consistency.Token{}, &Error{Op: "invalidate", Err: err}
-	}
-	return n.each(SplitScope(inv, len(n.parts)), func(p *partition, c *events.Invalidate) (consistency.Point, error) {
-		return p.write(ctx, "invalidate", "", o.Concern, c)
-	})
+	return n.InvalidateMany(ctx, []events.Invalidate{inv}, o)
 }
 
 // SplitScope returns what each of n partitions has to fence of inv: its own
@@ -117,10 +127,10 @@ func SplitScope(inv events.Invalidate, n int) []*events.Invalidate {
 	return out
 }
 
-// write publishes a change and waits until it is applied here, and everywhere
-// if the concern says so. The point is set as soon as the record has landed,
+// write publishes changes in one record and waits until it is applied here, and
+// everywhere if the concern says so. The point is set as soon as the record has landed,
 // whatever comes after.
-func (p *partition) write(ctx context.Context, op, key string, concern Concern, c events.Change) (consistency.Point, error) {
+func (p *partition) write(ctx context.Context, op, key string, concern Concern, changes ...events.Change) (consistency.Point, error) {
 	fail := func(at events.Position, err error, hint string) error {
 		return &Error{Op: op, Key: key, Position: at, Err: err, Hint: hint}
 	}
@@ -132,7 +142,7 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 		return consistency.Point{}, fail(0, &events.PublishError{Outcome: events.ErrNotLanded, Cause: ErrNotServing}, "")
 	}
 	epoch := events.Epoch(p.epoch.Load())
-	at, id, err := p.out.Append(ctx, c)
+	at, id, err := p.out.Append(ctx, changes...)
 	if err != nil {
 		return consistency.Point{}, fail(0, err, hintFor(err))
 	}

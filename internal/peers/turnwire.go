@@ -35,6 +35,7 @@ func appendFilled(b []byte, f *turn.Filled) []byte {
 	b = msgp.AppendUint64(b, uint64(f.Outcome))
 	b = appendClaim(b, f.Claim)
 	b = msgp.AppendBytes(b, f.Entry)
+	b = msgp.AppendBool(b, f.Nested)
 	b = msgp.AppendUint64(b, uint64(f.At))
 	return msgp.AppendBytes(b, f.Digest[:])
 }
@@ -50,6 +51,7 @@ func (r *reader) filled() *turn.Filled {
 	}
 	f := &turn.Filled{Outcome: turn.Outcome(o), Claim: r.claim()}
 	f.Entry = r.bytes(len(r.b))
+	f.Nested = r.bool()
 	f.At = events.Position(r.uint())
 	r.fixed(f.Digest[:])
 	return f

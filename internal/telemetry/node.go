@@ -52,6 +52,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			seconds("turn_wait", "How long loads waited for their turn or for another node's answer, together.", func(s *stats) time.Duration { return s.TurnWait }),
 			counter("loads_failed", "Loads that failed.", func(s *stats) uint64 { return s.LoadErrors }),
 			counter("loads_bypassing", "Loads past the cache.", func(s *stats) uint64 { return s.Bypasses }),
+			counter("fallbacks_served", "Reads that were answered, marked as stale, from behind a soft fence.", func(s *stats) uint64 { return s.Fallbacks }),
 			counter("fills_refused", "Loaded values that a fence had outrun.", func(s *stats) uint64 { return s.FillsRefused }),
 			counter("fills_dropped", "Loaded values that were not kept because a queue was full.", func(s *stats) uint64 { return s.NotKept }),
 			counter("writes_made", "Puts and invalidations of this node.", func(s *stats) uint64 { return s.Writes }),

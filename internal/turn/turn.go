@@ -81,6 +81,9 @@ type Filled struct {
 	Outcome Outcome
 	// Entry is the value's encoding, if it is kept and small enough to travel.
 	Entry []byte
+	// Nested: the value is made of copies that its loader has read, at the
+	// default level or a stronger one.
+	Nested bool
 	// At and Digest are the announcer's place in the log: who finds the digest
 	// true has applied the same history up to the entry's birth, and may keep
 	// the entry without the witness's consent (H5). At 0: unknown.

@@ -22,6 +22,10 @@ var (
 	ErrOverloaded = node.ErrOverloaded
 	// ErrNotLanded: the write is certainly not in the log.
 	ErrNotLanded = events.ErrNotLanded
+	// ErrUnsettled: a bracket stays open, for its commit may still happen.
+	ErrUnsettled = node.ErrUnsettled
+	// ErrRecordTooLarge: one record can't hold what the call names.
+	ErrRecordTooLarge = events.ErrTooLarge
 	// ErrIndeterminate: the write may be in the log, or come to be.
 	ErrIndeterminate = events.ErrIndeterminate
 	// ErrInvalid: a name, setting or scope breaks a rule.
@@ -39,7 +43,7 @@ type Value struct {
 	// Source is where it was found: memory, disk, redis, owner or origin.
 	Source string
 	// Stale marks a value that a node gave although it was cut off (domains
-	// with policy serve only).
+	// with policy serve only), and one from behind a soft fence ([Fallback]).
 	Stale bool
 }
 
@@ -51,6 +55,34 @@ func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
 
 // LoadAlone loads without asking whether another process loads the key too.
 func LoadAlone() ReadOption { return func(o *node.ReadOptions) { o.LoadAlone = true } }
+
+// Fallback lets a copy behind a soft fence answer where no live one does:
+// Value.Stale says so. Never at level strong, and never within a loader.
+func Fallback(f When) ReadOption { return func(o *node.ReadOptions) { o.Fallback = f } }
+
+// When says when a fallback will do.
+type When = node.Fallback
+
+// The occasions for a [Fallback].
+const (
+	// IfOriginFails: when the loader fails, or the reader's patience ends
+	// before it answers; at once if there is no loader.
+	IfOriginFails = node.IfOriginFails
+	// WhileReloading: besides, while the loader runs, which the read starts and
+	// does not wait for.
+	WhileReloading = node.WhileReloading
+)
+
+// RequiredSource returns the origin's position (LSN, GTID, offset) that the
+// loader which was called with ctx must not read behind, as
+// [Invalidation].Source has told it. Known and "": any will do. Not known: read
+// the primary, for this node is cut off from the log or behind it, and can't tell
+// which changes there were. A loader that reads a replica waits until the
+// replica has come that far, reads the primary instead, or fails. One that reads
+// the primary need not ask.
+func RequiredSource(ctx context.Context) (position string, known bool) {
+	return node.RequiredSource(ctx)
+}
 
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
@@ -210,22 +242,6 @@ func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOp
 	}
 	return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
 }
-
-// Bracketed runs fn, which commits a change in the database, such that readers
-// and the database agree at every instant, which no invalidation after the
-// commit can do: before fn starts, every copy that i covers is dead on every
-// node, and until it has ended covered reads go to their loaders, past the
-// cache. Slow (it waits for every member) and exact.
-//
-// fn gets the bracket's id, for an abort marker in the same database. If this
-// process dies inside, the bracket stays open until somebody resolves it;
-// timeout is when that may begin.
-func (c *Client) Bracketed(ctx context.Context, i Invalidation, timeout time.Duration, fn func(ctx context.Context, bracket BracketID) error) (Token, error) {
-	return c.node.Bracketed(ctx, i.scope(), timeout, fn)
-}
-
-// BracketID names a bracketed write.
-type BracketID = events.BracketID
 
 // Token returns what this client has seen, to be passed to another process
 // that should see no less.

@@ -129,14 +129,16 @@ type Loaded struct {
 	// NoStore hands the value to who asked and keeps no copy.
 	NoStore bool
 	// NotFound says that the origin has no such value. That is cached too, for
-	// TTL: give it tags of what would change it.
+	// TTL: give it tags of what would change it. Without any it is known for a
+	// minute at most.
 	NotFound bool
 }
 
 // Loader asks the origin for a key's value. It must see everything that was
 // committed before it was called: not run in a transaction of its caller's,
-// not read a replica that lags. Cached reads with its ctx are followed: the
-// value then dies with everything that went into it.
+// not read a replica that lags ([RequiredSource] says how far it must be).
+// Cached reads with its ctx are followed: they are as fresh as the read that
+// it runs for demands, and the value dies with everything that went into it.
 type Loader func(ctx context.Context, key string) (Loaded, error)
 
 // Version is a row version; the zero one is absent.

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -90,4 +91,86 @@ func ExampleSession() {
 		log.Fatal(err)
 	}
 	fmt.Println(string(cart.Bytes))
+}
+
+// A listing of many products: one look at each tier for all of them, and one
+// query for those that are missing.
+func ExampleClient_GetOrLoadMany() {
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Config{Domain: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	products := client.For[Product](c)
+	keys := []string{"product:17", "product:18", "product:19"}
+	found, err := products.GetOrLoadMany(ctx, keys, func(ctx context.Context, missing []string) (map[string]client.Row[Product], error) {
+		// SELECT ... WHERE id IN (...) here.
+		rows := map[string]client.Row[Product]{
+			"product:17": {Value: Product{Name: "boots"}, Answer: client.Answer{Tags: []string{"category:shoes"}}},
+			// Known not to exist, until somebody inserts a product.
+			"product:19": {Answer: client.Answer{NotFound: true, Tags: []string{"products"}}},
+		}
+		return rows, nil
+	})
+	var failed *client.BatchError
+	if errors.As(err, &failed) {
+		log.Printf("%d of %d products can't be shown: %v", len(failed.Errors), len(keys), err)
+	}
+	for key, p := range found {
+		fmt.Println(key, p.Name)
+	}
+}
+
+// A loader that reads a replica waits until the replica has seen the change
+// whose invalidation it follows.
+func ExampleRequiredSource() {
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Config{Domain: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	// The writer tells where its change stands: SELECT pg_current_wal_lsn().
+	if _, err := c.Invalidate(ctx, client.Invalidation{Keys: []string{"stock:17"}, Source: "16/B374D848"}); err != nil {
+		log.Fatal(err)
+	}
+	_, err = c.GetOrLoad(ctx, "stock:17", func(ctx context.Context, key string) (client.Loaded, error) {
+		lsn, known := client.RequiredSource(ctx)
+		switch {
+		case !known:
+			fmt.Println("ask the primary") // this node can't tell
+		case lsn != "":
+			// Wait here until SELECT pg_last_wal_replay_lsn() >= lsn, or ask
+			// the primary instead.
+			fmt.Println("the replica must have come to", lsn)
+		}
+		return client.Loaded{Value: []byte("3")}, nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A page that is shown somewhat old rather than not at all.
+func ExampleFallback() {
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Config{Domain: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	if _, err := c.Invalidate(ctx, client.Invalidation{Tags: []string{"category:shoes"}, Soft: true}); err != nil {
+		log.Fatal(err)
+	}
+	render := func(ctx context.Context, key string) (client.Loaded, error) {
+		return client.Loaded{Value: []byte("<html>"), Tags: []string{"category:shoes"}}, nil
+	}
+	page, err := c.GetOrLoad(ctx, "page:shoes", render, client.Fallback(client.WhileReloading))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if page.Stale {
+		fmt.Println("shown while a new one is rendered")
+	}
 }

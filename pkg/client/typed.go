@@ -90,13 +90,7 @@ func (t *Typed[T]) GetOrLoad(ctx context.Context, key string, load func(ctx cont
 		if err != nil {
 			return node.Loaded{}, err
 		}
-		l := Loaded{TTL: a.TTL, Tags: a.Tags, Version: a.Version, NotFound: a.NotFound}
-		if !a.NotFound {
-			if l.Value, err = t.codec.Marshal(v); err != nil {
-				return node.Loaded{}, fmt.Errorf("encode %T: %w", v, err)
-			}
-		}
-		return loadedOf(l, tiers.Codec(t.codec.ID())), nil
+		return t.loaded(v, a)
 	}}
 	for _, f := range opts {
 		f(&o)
@@ -105,11 +99,15 @@ func (t *Typed[T]) GetOrLoad(ctx context.Context, key string, load func(ctx cont
 }
 
 func (t *Typed[T]) read(ctx context.Context, key string, o node.ReadOptions) (T, error) {
-	var v T
 	r, err := t.c.node.Get(ctx, key, nil, o)
 	if err != nil {
-		return v, err
+		return *new(T), err
 	}
+	return t.decode(key, r)
+}
+
+func (t *Typed[T]) decode(key string, r node.Result) (T, error) {
+	var v T
 	if got := uint8(r.Entry.Codec()); got != t.codec.ID() {
 		return v, &node.Error{Op: "get", Key: key, Err: ErrNotFound,
 			Hint: fmt.Sprintf("the cached value was written by codec %d, this view reads codec %d", got, t.codec.ID())}

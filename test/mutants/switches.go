@@ -13,15 +13,15 @@ import (
 
 var switchCall = regexp.MustCompile(`mutant\.On\(mutant\.(\w+)\)`)
 
-// findSwitches returns the packages in which each fault, by its name, has a
-// switch.
-func findSwitches(top string) (map[string][]string, error) {
+// findSwitches returns the packages below tops in which each fault, by its name,
+// has a switch.
+func findSwitches(tops ...string) (map[string][]string, error) {
 	names := map[string]string{}
 	for _, f := range mutant.All() {
 		names[identifier(f.Name)] = f.Name
 	}
 	places := map[string][]string{}
-	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+	look := func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -36,8 +36,13 @@ func findSwitches(top string) (map[string][]string, error) {
 			}
 		}
 		return nil
-	})
-	return places, err
+	}
+	for _, top := range tops {
+		if err := filepath.WalkDir(top, look); err != nil {
+			return nil, err
+		}
+	}
+	return places, nil
 }
 
 // identifier is how the source spells a fault's name.

@@ -28,6 +28,7 @@ type Process struct {
 	name string
 	args []string
 	dir  string
+	as   *syscall.Credential // nil: as this process
 	cmd  *exec.Cmd
 	out  *lockedBuffer
 	done chan struct{}
@@ -36,7 +37,13 @@ type Process struct {
 // start runs name with args in dir and arranges for its end at the test's end.
 func start(t testing.TB, dir, name string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, name: name, args: args, dir: dir, out: &lockedBuffer{}}
+	return startAs(t, nil, dir, name, args...)
+}
+
+// startAs is start as another user.
+func startAs(t testing.TB, as *syscall.Credential, dir, name string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, name: name, args: args, dir: dir, as: as, out: &lockedBuffer{}}
 	p.spawn()
 	t.Cleanup(func() {
 		p.Kill()
@@ -53,7 +60,7 @@ func (p *Process) spawn() {
 	p.cmd.Dir = p.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	// The server must not outlive a test that was killed itself.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: p.as}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatalf("start %s: %v", p.name, err)
 	}

@@ -18,6 +18,10 @@ type duty struct {
 // judge looks at every read of the run.
 func (w *World) judge() {
 	for _, r := range w.reads {
+		if r.soft && r.stale {
+			w.judgeSoft(r)
+			continue
+		}
 		if r.stale {
 			w.count.judged("marked stale, not judged")
 			continue
@@ -52,11 +56,7 @@ func (w *World) judgeRead(r *read) {
 				continue
 			}
 			if r.key == w.plan.page && node.Partition(row, len(w.ledgers)) != l.index {
-				// One invalidation of several partitions lands in each at its own
-				// time, and the cached row that a loader reads is bound by its own
-				// partition only.
-				w.count.judged("row of another partition, not judged")
-				continue
+				continue // judgeElsewhere
 			}
 			if judge := w.due(e, r, l); judge != "" {
 				w.count.judged(judge)
@@ -64,8 +64,34 @@ func (w *World) judgeRead(r *read) {
 			}
 		}
 	}
+	w.judgeElsewhere(r, l)
 	w.judgeBracket(r, l)
 	w.judgeHistory(r, l)
+}
+
+// judgeElsewhere holds the rows of a page that lie in other partitions than the
+// page against their own logs: one invalidation of several partitions lands in
+// each at its own time. Such a page is made for the read that gets it, by reads
+// within it at its level.
+func (w *World) judgeElsewhere(r *read, home *ledger) {
+	if r.key != w.plan.page {
+		return
+	}
+	for row := range r.values {
+		l := w.ledgers[node.Partition(row, len(w.ledgers))]
+		if l == home {
+			continue
+		}
+		for _, e := range l.entries {
+			if !w.fences(e, r, row) {
+				continue
+			}
+			if judge := w.due(e, r, l); judge != "" {
+				w.count.judged("row of another partition: " + judge)
+				w.hold(r, row, duty{e, judge})
+			}
+		}
+	}
 }
 
 // fences reports whether e covers copies of r's key that hold row. A page dies
@@ -85,7 +111,11 @@ func (w *World) hold(r *read, row string, d duty) {
 	}
 	// A copy that outlives the fence was loaded after it landed, so that it
 	// holds what had been committed then.
-	if want := w.origin.at(row, d.e.at); r.values[row] < want {
+	want := w.origin.at(row, d.e.at)
+	if w.lags(row) {
+		want = w.told(d.e, row)
+	}
+	if r.values[row] < want {
 		w.violate(d.judge, "%s, older than version %d, which was fenced by the record at %d, landed at %.6f",
 			r, want, d.e.position, d.e.at.Seconds())
 	}

@@ -27,8 +27,10 @@ type read struct {
 	values map[string]int
 	source node.Source
 	stale  bool
-	epoch  events.Epoch
-	birth  events.Position
+	// soft: a fallback was allowed.
+	soft  bool
+	epoch events.Epoch
+	birth events.Position
 }
 
 func (r *read) String() string {
@@ -92,9 +94,11 @@ func (w *World) step(s step) {
 	case "session read":
 		w.read(m, w.rowOf(s), consistency.Level{}, w.sessions[s.choice%len(w.sessions)])
 	case "read page":
-		// At the default level: what a loader reads is as fresh as it asks for
-		// itself, whatever its reader asked for.
-		w.read(m, w.plan.page, consistency.Level{}, nil)
+		w.read(m, w.plan.page, w.levelOf(s), nil)
+	case "read batch":
+		w.readBatch(m, w.levelOf(s))
+	case "read softly":
+		w.readSoftly(m, w.rowOf(s), s)
 	case "burst":
 		key := w.rowOf(s)
 		var all sync.WaitGroup
@@ -240,6 +244,9 @@ func (w *World) loader(p *process, key string) node.Loader {
 		}
 		time.Sleep(p.roll.between(time.Nanosecond, most))
 		v := w.origin.read(key)
+		if w.lags(key) {
+			v = w.readReplica(ctx, key)
+		}
 		time.Sleep(p.roll.between(time.Nanosecond, most))
 		if err := p.pass(ctx); err != nil {
 			return node.Loaded{}, err
@@ -364,7 +371,7 @@ func (w *World) invalidate(m *machine, scope events.Scope, concern node.Concern,
 	ctx, cancel := context.WithTimeout(w.ctx, 4*time.Second)
 	defer cancel()
 	start := w.trace.now()
-	t, err := p.node.Invalidate(ctx, events.Invalidate{Scope: scope, Soft: soft}, node.InvalidateOptions{Concern: concern})
+	t, err := p.node.Invalidate(ctx, events.Invalidate{Scope: scope, Soft: soft, Source: w.source()}, node.InvalidateOptions{Concern: concern})
 	if p.pass(w.ctx) != nil {
 		w.trace.add(m.name, "invalidate %v: the process died", scope)
 		return false

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,11 +18,52 @@ type origin struct {
 	mu      sync.Mutex
 	t       *Trace
 	rows    map[string][]time.Duration // when version i+1 was committed
+	commits []commit                   // in their order
 	aborted map[events.BracketID]bool
 }
 
 func newOrigin(t *Trace) *origin {
 	return &origin{t: t, rows: map[string][]time.Duration{}, aborted: map[events.BracketID]bool{}}
+}
+
+// commit is one transaction. How many there were before it, and itself, is its
+// position.
+type commit struct {
+	at   time.Duration
+	keys []string
+}
+
+// position returns that of the last commit.
+func (o *origin) position() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.commits)
+}
+
+// replica returns the version of key on a replica that is behind by lag, but has
+// come to a position at least.
+func (o *origin) replica(key string, lag time.Duration, least int) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now, version := o.t.now(), 0
+	for i, c := range o.commits {
+		if (i < least || c.at <= now-lag) && slices.Contains(c.keys, key) {
+			version++
+		}
+	}
+	return version
+}
+
+// upTo returns the version of key after so many commits.
+func (o *origin) upTo(key string, position int) (version int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range o.commits[:min(position, len(o.commits))] {
+		if slices.Contains(c.keys, key) {
+			version++
+		}
+	}
+	return version
 }
 
 var errAborted = errors.New("sim: the bracket was aborted")
@@ -34,6 +76,7 @@ func (o *origin) commit(bracket events.BracketID, keys ...string) error {
 	if o.aborted[bracket] {
 		return errAborted
 	}
+	o.commits = append(o.commits, commit{at: o.t.now(), keys: keys})
 	for _, k := range keys {
 		o.rows[k] = append(o.rows[k], o.t.now())
 	}

@@ -34,6 +34,7 @@ type plan struct {
 	registers     []string // values that only Puts write
 	page          string   // made of two rows by a loader that reads through the cache
 	slowLoads     float64
+	lag           time.Duration // of the replica that loaders of keys read; 0: they read the primary
 	deadWriters   float64
 	zombieCommits float64
 }
@@ -84,7 +85,7 @@ const lease = time.Second
 // operations and their weights.
 var operations = []weighted{
 	{"read", 55}, {"session read", 12}, {"change", 14}, {"change everywhere", 8}, {"bracket", 7},
-	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"burst", 6}, {"race", 8},
+	{"put", 8}, {"put everywhere", 4}, {"invalidate", 3}, {"touch", 2}, {"read page", 6}, {"read batch", 6}, {"read softly", 5}, {"burst", 6}, {"race", 8},
 }
 
 // faults and their weights.
@@ -169,11 +170,17 @@ func newPlan(seed uint64) *plan {
 	p.page = "page:1"
 	p.slowLoads = quiet(0.4)
 	p.deadWriters, p.zombieCommits = quiet(0.6), quiet(0.8)
+	lag := pick(d, []time.Duration{0, 0, 50 * time.Millisecond, 700 * time.Millisecond})
 	p.drawSteps(d)
 	p.turns = d.chance(0.6)
 	p.drawCopies()
+	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
+		p.lag = lag // what is lost of the log tells no position
+	}
 	return p
 }
+
+func trims(s step) bool { return s.what == "log trimmed" || s.what == "disk wiped, log trimmed" }
 
 // drawCopies draws from dice of its own, so that a seed's steps don't depend on
 // it.

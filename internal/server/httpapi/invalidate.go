@@ -19,6 +19,8 @@ type invalidation struct {
 	Globs    []string `json:"globs"`
 	All      bool     `json:"all"`
 	Soft     bool     `json:"soft"`
+	// Source is the origin's position of the change (LSN, GTID).
+	Source string `json:"source_position"`
 	// Concern is "logged" (the default) or "everywhere".
 	Concern string `json:"concern"`
 }
@@ -28,14 +30,8 @@ const maxInvalidation = 2 * events.MaxRecord
 
 func parseInvalidation(b []byte) (events.Invalidate, node.Concern, error) {
 	var in invalidation
-	d := json.NewDecoder(bytes.NewReader(b))
-	// A misspelt "prefixs" must not leave a narrower fence than was meant.
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return events.Invalidate{}, 0, invalid("the body is no invalidation: " + err.Error())
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return events.Invalidate{}, 0, invalid("the body holds more than one object")
+	if err := parse(b, "invalidation", &in); err != nil {
+		return events.Invalidate{}, 0, err
 	}
 	c, err := concern(in.Concern)
 	if err != nil {
@@ -43,9 +39,23 @@ func parseInvalidation(b []byte) (events.Invalidate, node.Concern, error) {
 	}
 	inv := events.Invalidate{
 		Scope: events.Scope{Keys: in.Keys, Tags: in.Tags, Prefixes: in.Prefixes, Globs: in.Globs, All: in.All},
-		Soft:  in.Soft,
+		Soft:  in.Soft, Source: in.Source,
 	}
 	return inv, c, inv.Scope.Validate()
+}
+
+// parse reads a body's one object.
+func parse(b []byte, what string, into any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	// A misspelt "prefixs" must not leave a narrower fence than was meant.
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return invalid("the body is no " + what + ": " + err.Error())
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return invalid("the body holds more than one object")
+	}
+	return nil
 }
 
 func (s *Server) invalidate(w http.ResponseWriter, r *http.Request) error {

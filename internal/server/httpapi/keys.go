@@ -33,8 +33,11 @@ const (
 	// headerSource tells which tier answered.
 	headerSource = "Tercet-Source"
 	// headerStale is "true" on an answer of a node that is cut off from the
-	// log (policy serve).
+	// log (policy serve), and on one from behind a soft fence.
 	headerStale = "Tercet-Stale"
+	// headerFallback is what a reader takes where no live copy is: "soft", a
+	// copy behind a soft fence.
+	headerFallback = "Tercet-Fallback"
 )
 
 // level reads a request's level. A token without a level asks for a session
@@ -57,6 +60,16 @@ func level(h http.Header) (consistency.Level, error) {
 		return l, invalid(err.Error())
 	}
 	return l, nil
+}
+
+func fallback(word string) (node.Fallback, error) {
+	switch strings.ToLower(word) {
+	case "", "none":
+		return node.NoFallback, nil
+	case "soft":
+		return node.IfOriginFails, nil
+	}
+	return 0, invalid(fmt.Sprintf("%s %q: want soft or none", headerFallback, word))
 }
 
 func concern(word string) (node.Concern, error) {
@@ -82,9 +95,13 @@ func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	o := node.ReadOptions{Level: l}
+	if o.Fallback, err = fallback(r.Header.Get(headerFallback)); err != nil {
+		return err
+	}
 	ctx, cancel := s.deadline(r, node.Logged)
 	defer cancel()
-	res, err := s.cache.Get(ctx, r.PathValue("key"), nil, node.ReadOptions{Level: l})
+	res, err := s.cache.Get(ctx, r.PathValue("key"), nil, o)
 	if err == nil && res.Entry.Flags()&tiers.FlagNegative != 0 {
 		err = node.ErrNotFound
 	}

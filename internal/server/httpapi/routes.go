@@ -30,6 +30,10 @@ var routes = []route{
 	{"POST", "/v1/{domain}/invalidate", false, (*Server).invalidate},
 	{"GET", "/v1/{domain}/explain/{key}", false, (*Server).explain},
 	{"GET", "/v1/{domain}/members", false, (*Server).members},
+	{"POST", "/v1/{domain}/batch/get", false, (*Server).getMany},
+	{"POST", "/v1/{domain}/batch/put", false, (*Server).putMany},
+	{"GET", "/v1/{domain}/brackets", false, (*Server).brackets},
+	{"POST", "/v1/{domain}/brackets/{id}/resolve", false, (*Server).resolve},
 }
 
 const metricsPath = "/metrics"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/consistency"
@@ -78,42 +77,31 @@ func cmdType(c *conn, ctx context.Context, args [][]byte) error {
 
 // together is how many keys of one command are read at once, and so how many
 // values a connection holds.
-const together = 16
+const together = 64
 
 // readAll reads keys and calls each in their order with what was found, nil
 // for nothing. An error of any key ends it; nothing may have been sent by then
 // for the first batch, so that a node that does not serve answers with an
 // error rather than with nulls.
 func (c *conn) readAll(ctx context.Context, keys [][]byte, each func(tiers.Entry)) error {
-	type answer struct {
-		entry tiers.Entry
-		err   error
-	}
 	for len(keys) > 0 {
 		batch := keys[:min(together, len(keys))]
 		keys = keys[len(batch):]
-		var answers [together]answer
-		var readers sync.WaitGroup
+		names := make([]string, len(batch))
 		for i, key := range batch {
-			readers.Go(func() {
-				r, err := c.srv.cache.Get(ctx, string(key), nil, node.ReadOptions{Level: c.level})
-				switch {
-				case errors.Is(err, node.ErrNotFound):
-				case err != nil:
-					answers[i].err = err
-				case r.Entry.Flags()&tiers.FlagNegative == 0:
-					answers[i].entry = r.Entry
-				}
-			})
+			names[i] = string(key)
 		}
-		readers.Wait()
-		for i := range batch {
-			if answers[i].err != nil {
-				return answers[i].err
+		answers := c.srv.cache.GetMany(ctx, names, node.BatchOptions{Level: c.level})
+		for _, a := range answers {
+			if a.Err != nil && !errors.Is(a.Err, node.ErrNotFound) {
+				return a.Err
 			}
 		}
-		for i := range batch {
-			each(answers[i].entry)
+		for _, a := range answers {
+			if a.Err != nil || a.Entry.Flags()&tiers.FlagNegative != 0 {
+				a.Entry = nil
+			}
+			each(a.Entry)
 		}
 	}
 	return nil
@@ -199,12 +187,19 @@ func (c *conn) invalidate(ctx context.Context, inv events.Invalidate, concern no
 }
 
 func (c *conn) put(ctx context.Context, key, value []byte, o node.PutOptions) error {
-	if len(value) > c.srv.cfg.MaxValue {
-		return replyError("ERR value of " + strconv.Itoa(len(value)) + " bytes is too large, at most " + strconv.Itoa(c.srv.cfg.MaxValue))
+	if err := c.fits(value); err != nil {
+		return err
 	}
 	t, err := c.srv.cache.Put(ctx, string(key), value, o)
 	c.token = c.token.Join(t)
 	return err
+}
+
+func (c *conn) fits(value []byte) error {
+	if len(value) > c.srv.cfg.MaxValue {
+		return replyError("ERR value of " + strconv.Itoa(len(value)) + " bytes is too large, at most " + strconv.Itoa(c.srv.cfg.MaxValue))
+	}
+	return nil
 }
 
 func cmdMSet(c *conn, ctx context.Context, args [][]byte) error {
@@ -219,10 +214,25 @@ func cmdMSet(c *conn, ctx context.Context, args [][]byte) error {
 		}
 	}
 	defer c.srv.locks.shared(keys...)()
+	// A key that stands twice gets the last of its values.
+	last := make(map[string]int, len(keys))
+	var items []node.Item
 	for i := 0; i < len(args); i += 2 {
-		if err := c.put(ctx, args[i], args[i+1], node.PutOptions{}); err != nil {
+		if err := c.fits(args[i+1]); err != nil {
 			return err
 		}
+		it := node.Item{Key: string(args[i]), Payload: args[i+1]}
+		if at, again := last[it.Key]; again {
+			items[at] = it
+			continue
+		}
+		last[it.Key] = len(items)
+		items = append(items, it)
+	}
+	t, err := c.srv.cache.PutMany(ctx, items, node.Logged)
+	c.token = c.token.Join(t)
+	if err != nil {
+		return err
 	}
 	c.out.ok()
 	return nil

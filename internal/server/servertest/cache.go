@@ -38,6 +38,7 @@ type Cache struct {
 	puts     []node.PutOptions
 	fences   []events.Invalidate
 	concerns []node.Concern
+	brackets []node.OpenBracket
 }
 
 // Epoch is the epoch of a Cache.

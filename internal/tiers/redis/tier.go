@@ -112,7 +112,11 @@ func (t *Tier) Get(ctx context.Context, key string, dst []byte) (tiers.Entry, er
 	epoch := t.epoch(key)
 	name := t.name(epoch, key)
 	cmd := goredis.NewStringCmd(ctx, "get", name)
-	err := t.do(ctx, epoch, cmd)
+	return t.found(ctx, epoch, name, key, cmd, t.do(ctx, epoch, cmd), dst)
+}
+
+// found checks what a get of name was answered.
+func (t *Tier) found(ctx context.Context, epoch events.Epoch, name, key string, cmd *goredis.StringCmd, err error, dst []byte) (tiers.Entry, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, goredis.Nil):

@@ -1,0 +1,231 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/raptorflow/tercet/internal/coherence"
+)
+
+// loadRest loads what no tier had: each key joins the load of it that runs, if
+// it may, and all others make one call of the loader, whose births are taken
+// before it.
+func (b *batch) loadRest(ctx context.Context) {
+	rest := b.rest(ctx)
+	for try := 0; len(rest) > 0; try++ {
+		var mine []*want
+		for _, w := range rest {
+			b.board(ctx, w, try)
+			if w.mine {
+				mine = append(mine, w)
+			} else {
+				b.n.stats.joined.Add(1)
+			}
+		}
+		if len(mine) > 0 {
+			b.n.flyMany(ctx, mine, b.load)
+		}
+		rest = b.land(ctx, rest)
+	}
+}
+
+// rest returns the keys that are to be loaded, and answers those that are not.
+func (b *batch) rest(ctx context.Context) (rest []*want) {
+	var reloads []*want
+	for _, w := range b.wanted {
+		switch {
+		case w.done:
+		case w.spare.has() && b.load == nil:
+			w.answer(b.n.fallBack(w.p, w.spare), nil)
+		case b.load == nil:
+			b.n.stats.misses.Add(1)
+			w.fail("get", ErrNotFound)
+		case scopeOf(ctx).loads(w.Key):
+			w.fail("load", ErrCycle)
+		case w.spare.has() && b.one.Fallback == WhileReloading:
+			w.answer(b.n.fallBack(w.p, w.spare), nil)
+			if b.board(ctx, w, 0); w.mine {
+				reloads = append(reloads, w)
+			}
+		default:
+			w.since = w.p.flights.count()
+			rest = append(rest, w)
+		}
+	}
+	if len(reloads) > 0 {
+		b.n.flyMany(ctx, reloads, b.load) // nobody waits for them
+	}
+	return rest
+}
+
+// board finds a running load that w may join, or books one.
+func (b *batch) board(ctx context.Context, w *want, try int) {
+	p := w.p
+	if w.past || try >= joinTries || p.bypassing.Load() > 0 && p.bypassed(w.Key) {
+		// Past the cache: of no epoch, so that it is neither kept nor joined.
+		b.n.stats.bypasses.Add(1)
+		w.flight, w.mine = &flight{source: FromOrigin, done: make(chan struct{})}, true
+	} else {
+		o := b.one
+		w.flight, w.mine = p.board(w.Key, w.fence, o)
+	}
+	if w.mine {
+		w.scope = p.scope(ctx, w.Key, w.flight.birth, b.one.Level)
+		w.scope.unknown = w.past
+	}
+}
+
+// land waits for the loads and returns the wants whose joined load turned out to
+// be too old for them.
+func (b *batch) land(ctx context.Context, ws []*want) (again []*want) {
+	for _, w := range ws {
+		select {
+		case <-w.flight.done:
+		case <-ctx.Done():
+			b.failed(ctx, w, Result{}, &Error{Op: "load", Key: w.Key, Err: ctx.Err()})
+			continue
+		}
+		if f := w.flight; !w.mine && (!w.p.joinable(f, b.one.Level, w.since) || f.since < w.p.need(f.epoch, w.fence, b.one.Level)) {
+			again = append(again, w)
+			continue
+		}
+		r, err := b.n.landed(ctx, w.p, w.Key, w.flight)
+		if err == nil {
+			w.answer(r, nil)
+		} else {
+			b.failed(ctx, w, r, err)
+		}
+	}
+	return again
+}
+
+// failed answers a key whose load did not.
+func (b *batch) failed(ctx context.Context, w *want, r Result, err error) {
+	if w.spare.has() {
+		r, err = b.n.failSafe(ctx, w.p, w.Key, b.one, err)
+	}
+	w.answer(r, err)
+}
+
+// flyMany runs one load of several keys in a goroutine of its own.
+func (n *Node) flyMany(ctx context.Context, ws []*want, load BatchLoader) {
+	lead := &loadScope{outer: scopeOf(ctx), level: ws[0].scope.level}
+	keys := make([]string, len(ws))
+	for i, w := range ws {
+		keys[i] = w.Key
+		lead.each = append(lead.each, w.scope)
+		lead.require(w.scope.need)
+		lead.unknown = lead.unknown || w.scope.unknown
+	}
+	started := n.crew.Go(func() {
+		ctx, cancel := n.loadContext(ctx)
+		defer cancel()
+		loaded, err := n.askMany(ctx, lead, keys, load)
+		var kept []*want
+		for _, w := range ws {
+			f := w.flight
+			l, ok := loaded[w.Key]
+			switch {
+			case err != nil:
+				f.err = err
+			case !ok:
+				f.err = ErrNotFound
+			default:
+				keep := false
+				if keep, f.err = n.keep(w.p, f, w.scope, w.Key, l); keep {
+					kept = append(kept, w)
+					n.replicate(w.p, f.entry)
+				}
+			}
+			w.p.flights.land(w.Key, f)
+		}
+		n.shareMany(ctx, kept)
+	})
+	if !started {
+		for _, w := range ws {
+			w.flight.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
+			w.p.flights.land(w.Key, w.flight)
+		}
+	}
+}
+
+// shareMany puts what was loaded into L2, so many at once that its adapter can
+// gather them.
+func (n *Node) shareMany(ctx context.Context, ws []*want) {
+	if n.shared == nil {
+		return
+	}
+	together(len(ws), func(i int) { n.keeper.share(ctx, ws[i].p, ws[i].flight.entry) })
+}
+
+// together calls f with 0 to n-1, a few at a time.
+func together(n int, f func(i int)) {
+	const atOnce = 16
+	var all sync.WaitGroup
+	for from := range min(atOnce, n) {
+		all.Go(func() {
+			for i := from; i < n; i += atOnce {
+				f(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// askMany is askSourced for several keys: the loader is told the latest of the
+// positions that they require.
+func (n *Node) askMany(ctx context.Context, lead *loadScope, keys []string, load BatchLoader) (loaded map[string]Loaded, err error) {
+	for try := range sourceTries {
+		err = n.atOrigin(ctx, fmt.Sprintf("%d keys", len(keys)), func(ctx context.Context) error {
+			if loaded, err = load(lead.into(ctx), slices.Clone(keys)); err != nil {
+				return err
+			}
+			for _, l := range loaded {
+				if err := n.checkSize(l); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || lead.satisfiedBy(loaded, try == sourceTries-1) {
+			break
+		}
+	}
+	return loaded, err
+}
+
+// require raises what the loader is told, which it has not been called with yet.
+func (s *loadScope) require(need string) {
+	if coherence.CompareSources(need, s.need) >= 0 && need != "" {
+		s.need = need
+	}
+}
+
+// satisfiedBy is satisfied for a batch. At the last try, what still may lack a
+// change is marked as not to be kept.
+func (s *loadScope) satisfiedBy(loaded map[string]Loaded, last bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := true
+	for _, one := range s.each {
+		l, ok := loaded[one.key]
+		if !ok {
+			continue
+		}
+		one.mu.Lock()
+		one.need, one.asked = s.need, s.asked
+		one.mu.Unlock()
+		if one.satisfied(l.Tags) {
+			continue
+		}
+		all = false
+		s.require(one.need)
+		if last {
+			l.NoStore = true
+			loaded[one.key] = l
+		}
+	}
+	return all
+}

@@ -1,0 +1,274 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/groupcommit"
+	"github.com/raptorflow/tercet/internal/events/memlog"
+	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/tiers"
+	"github.com/raptorflow/tercet/internal/tiers/memory"
+)
+
+// replica is an origin that lags: it has come to a position of its own, in a
+// history of one row.
+type replica struct {
+	told []string
+	// at answers from what has been replicated; waits: it catches up first.
+	value map[string]string
+	at    string
+	tags  []string
+}
+
+// load reads the replica as it should be read: not behind what is required.
+func (r *replica) load(ctx context.Context, _ string) (node.Loaded, error) {
+	need, known := node.RequiredSource(ctx)
+	if !known {
+		return node.Loaded{Payload: []byte("from the primary")}, nil
+	}
+	r.told = append(r.told, need)
+	at := r.at
+	if need > at {
+		at = need // it has waited until the replica came that far
+	}
+	return node.Loaded{Payload: []byte(r.value[at]), Tags: r.tags}, nil
+}
+
+func (m *member) invalidateAt(source string, scope events.Scope) {
+	m.t.Helper()
+	must(m.Invalidate(context.Background(), events.Invalidate{Scope: scope, Source: source}, node.InvalidateOptions{}))(m.t)
+}
+
+// P3: what a lagging replica answers would be kept above the fence that told of
+// the change. The loader is told how far the replica must have come.
+func TestLoaderIsToldTheRequiredSource(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
+		a.invalidateAt("2", ofK)
+		if v, err := a.get("k", node.ReadOptions{Load: r.load}); err != nil || v != "new" {
+			t.Fatalf("%q, %v", v, err)
+		}
+		a.wants("k", "new")
+		if v, err := a.get("other", node.ReadOptions{Load: r.load}); err != nil || v != "old" {
+			t.Fatalf("a key that nothing was said of: %q, %v", v, err)
+		}
+		// G7: a restart does not forget it.
+		a.sync()
+		a = f.start("a", options{fs: a.crash(100)})
+		r.told = nil
+		a.get("k", node.ReadOptions{Level: consistency.Strong(), Load: r.load})
+		a.invalidate(ofK) // without a position: the one before still binds
+		a.get("k", node.ReadOptions{Load: r.load})
+		if len(r.told) != 1 || r.told[0] != "2" {
+			t.Errorf("after the restart loaders were told %q, want 2", r.told)
+		}
+	})
+}
+
+// P3, P53: a node that does not know which changes there were says so.
+func TestLoaderIsToldThatNobodyKnows(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a, b := f.start("a", options{}), f.start("b", options{})
+		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
+		b.log.Cut()
+		a.invalidateAt("2", ofK)
+		many := func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
+			l, err := r.load(ctx, "")
+			return map[string]node.Loaded{"k": l}, err
+		}
+		for name, l := range map[string]consistency.Level{"strong": consistency.Strong(), "bounded": {}} {
+			if name == "bounded" {
+				f.pass(2 * lease)
+			}
+			if v, err := b.get("k", node.ReadOptions{Level: l, Load: r.load}); err != nil || v != "from the primary" {
+				t.Errorf("%s: %q, %v", name, v, err)
+			}
+			b.wantMany(node.BatchOptions{Level: l, Load: many}, []string{"k"}, "from the primary")
+		}
+	})
+}
+
+// P3, P24: a tag is known only when the load returns. A loader that asks how far
+// its replica must be is asked again if the tag's fence demands more.
+func TestSourceOfATagIsCheckedAfterTheLoad(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}, tags: []string{"t"}}
+		a.invalidateAt("2", events.Scope{Tags: []string{"t"}})
+		if v, err := a.get("k", node.ReadOptions{Load: r.load}); err != nil || v != "new" {
+			t.Fatalf("%q, %v, told %q", v, err, r.told)
+		}
+		a.wants("k", "new")
+
+		// The same in a batch.
+		many := func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
+			l, err := r.load(ctx, "")
+			return map[string]node.Loaded{"b1": l, "b2": {Payload: []byte("untagged")}}, err
+		}
+		a.wantMany(node.BatchOptions{Load: many}, []string{"b1", "b2"}, "new", "untagged")
+		a.wantMany(node.BatchOptions{}, []string{"b1", "b2"}, "new", "untagged")
+
+		// One that reads the primary, and does not ask, is called once.
+		calls := 0
+		v, err := a.get("primary", node.ReadOptions{Load: func(context.Context, string) (node.Loaded, error) {
+			calls++
+			return node.Loaded{Payload: []byte("new"), Tags: []string{"t"}}, nil
+		}})
+		if err != nil || v != "new" || calls != 1 {
+			t.Errorf("%q, %v after %d calls", v, err, calls)
+		}
+	})
+}
+
+// A loader that can't be told enough hands its value to who asked, and no
+// further.
+func TestValueBehindItsTagsSourceIsNotKept(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		calls := 0
+		load := func(ctx context.Context, _ string) (node.Loaded, error) {
+			node.RequiredSource(ctx)
+			calls++
+			tag := string(rune('a' + calls))
+			a.invalidateAt(tag, events.Scope{Tags: []string{tag}})
+			return node.Loaded{Payload: []byte("v"), Tags: []string{tag}}, nil
+		}
+		if v, err := a.get("k", node.ReadOptions{Load: load}); err != nil || v != "v" || calls != 2 {
+			t.Fatalf("%q, %v after %d calls, want 2", v, err, calls)
+		}
+		a.wants("k", "")
+	})
+}
+
+// split is a fleet of two partitions, without disks: f's log is the first.
+type split struct {
+	*fleet
+	second *memlog.Stream
+}
+
+// start starts a member whose log of the second partition has faults.
+func (f *split) start(name string, second memlog.Faults) *member {
+	f.t.Helper()
+	f.settings.Partitions = 2
+	return f.fleet.start(name, options{noDisk: true, deps: func(d *node.Deps) {
+		log := f.second.Connect(second)
+		c := must(groupcommit.New(log, groupcommit.Config{Publisher: d.Incarnation}))(f.t)
+		f.t.Cleanup(func() { c.Close(); log.Close() })
+		d.Memory = must(memory.New(memory.Config{Bytes: memory.MinBytes, GuardSlots: 1 << 12, Partitions: 2,
+			Partition: func(key string) int { return node.Partition(key, 2) }}))(f.t)
+		d.Logs, d.Committers = append(d.Logs, log), append(d.Committers, c)
+	}})
+}
+
+// in returns a key that lies in the partition.
+func in(partition int, name string) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprint(name, i); node.Partition(key, 2) == partition {
+			return key
+		}
+	}
+}
+
+// Reads within a loader are at least as fresh as the read that it runs for, in
+// partitions that its own key does not lie in, too.
+func TestNestedReadsInheritTheLevel(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		s := &split{fleet: f, second: memlog.NewStream()}
+		a, b := s.start("a", memlog.Faults{}), s.start("b", memlog.Faults{Delay: func() time.Duration { return lease / 10 }})
+		part := in(1, "part")
+		a.put(part, "old")
+		for b.many(node.BatchOptions{}, part)[0] != "old" {
+			b.get(part, node.ReadOptions{Level: consistency.Strong(), Load: loads("old")})
+		}
+		token := must(a.Invalidate(context.Background(), events.Invalidate{Scope: events.Scope{Keys: []string{part}}}, node.InvalidateOptions{}))(t)
+		page := func(ctx context.Context, _ string) (node.Loaded, error) {
+			r, err := b.Get(ctx, part, nil, node.ReadOptions{Level: consistency.Eventual(), Load: loads("new")})
+			if err != nil {
+				return node.Loaded{}, err
+			}
+			return node.Loaded{Payload: append([]byte("page of "), r.Entry.Payload()...)}, nil
+		}
+		if v, err := b.get(in(0, "any"), node.ReadOptions{Load: page}); err != nil || v != "page of old" {
+			t.Fatalf("at the default level: %q, %v; b is not behind, and the test tests nothing", v, err)
+		}
+		for name, l := range map[string]consistency.Level{"session": consistency.Session(token), "strong": consistency.Strong()} {
+			if v, err := b.get(in(0, name), node.ReadOptions{Level: l, Load: page}); err != nil || v != "page of new" {
+				t.Errorf("%s: %q, %v", name, v, err)
+			}
+		}
+	})
+}
+
+// R6: a load whose loader has read copies answers those only who ask for no more
+// than the read that started it.
+func TestNestedLoadIsNotJoinedByStrongerReads(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		a.put("part", "old")
+		hold := make(chan struct{})
+		page := func(ctx context.Context, _ string) (node.Loaded, error) {
+			r, err := a.Get(ctx, "part", nil, node.ReadOptions{})
+			if err != nil {
+				return node.Loaded{}, err
+			}
+			v := string(r.Entry.Payload())
+			if hold := hold; hold != nil && v == "old" {
+				<-hold
+			}
+			return node.Loaded{Payload: []byte("page of " + v)}, nil
+		}
+		go a.get("page", node.ReadOptions{Load: page})
+		synctest.Wait()
+		a.put("part", "new")
+		strong := make(chan string)
+		for range 3 {
+			go func() {
+				v, _ := a.get("page", node.ReadOptions{Level: consistency.Strong(), Load: page})
+				strong <- v
+			}()
+		}
+		f.pass(lease / 2)
+		close(hold)
+		for range 3 {
+			if v := <-strong; v != "page of new" {
+				t.Errorf("a strong read got %q", v)
+			}
+		}
+	})
+}
+
+// P8: that something does not exist is known for a minute at most, unless a tag
+// says what would change that.
+func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		calls := 0
+		absent := func(tags ...string) node.Loader {
+			return func(context.Context, string) (node.Loaded, error) {
+				calls++
+				return node.Loaded{Flags: tiers.FlagNegative, Tags: tags, TTL: time.Hour}, nil
+			}
+		}
+		wants := func(n int, key string, l node.Loader) {
+			t.Helper()
+			if _, err := a.get(key, node.ReadOptions{Load: l}); !errors.Is(err, node.ErrNotFound) || calls != n {
+				t.Fatalf("%s: %v after %d calls, want %d", key, err, calls, n)
+			}
+		}
+		wants(1, "untagged", absent())
+		wants(2, "tagged", absent("t"))
+		f.pass(2 * time.Minute)
+		wants(2, "tagged", absent("t"))
+		wants(3, "untagged", absent())
+		a.invalidate(events.Scope{Tags: []string{"t"}}) // somebody has inserted it
+		wants(4, "tagged", absent("t"))
+	})
+}
