@@ -39,16 +39,17 @@ func (p *partition) sink(batch []events.Delivery) error {
 	pulsed := p.apply(*steps)
 	p.applied.Store(uint64(batch[len(batch)-1].Position))
 	p.n.stats.applied.Add(uint64(len(batch)))
-	p.waiters.wake()
+	var err error
+	if pulsed != nil {
+		err = p.pulseApplied(*pulsed)
+	}
+	p.waiters.wake() // once, and behind what they wait for
 	if p.n.cfg.OnApply != nil {
 		for _, s := range *steps {
 			p.n.cfg.OnApply(p.index, s.Mark, s.Record.Changes)
 		}
 	}
-	if pulsed != nil {
-		return p.pulseApplied(*pulsed)
-	}
-	return nil
+	return err
 }
 
 // ownPulse is a pulse of this incarnation, applied.

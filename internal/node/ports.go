@@ -16,6 +16,9 @@ type Memory interface {
 	Lookup(key string, dst []byte) (tiers.Entry, bool)
 	// Put stores a copy unless the key's guard slot is above its birth.
 	Put(e tiers.Entry) error
+	// Promote is Put of a copy that lies on disk. It takes those that are
+	// asked for more than once.
+	Promote(e tiers.Entry) error
 	// Fence raises the key's guard slot to p and drops the copy.
 	Fence(key string, p events.Position)
 	// Replace raises the key's guard slot to e's birth and stores e.

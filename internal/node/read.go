@@ -71,8 +71,8 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 	}
 	f := consistency.Facts{Lease: n.lease, Policy: n.cfg.Settings.Policy}
 	var wait context.Context
-	for {
-		moved := p.waiters.next()
+	var moved <-chan struct{} // nil at the first look, which needs no wait as a rule
+	for ; ; moved = p.waiters.next() {
 		fresh := p.fresh.Load()
 		p.facts(&f, o.Level, fresh)
 		v := consistency.Decide(o.Level, p.index, f)
@@ -95,6 +95,9 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			if f.Asked == 0 || f.Pulsed >= f.Asked {
 				f.Asked = p.pulses.ask()
 			}
+		}
+		if moved == nil {
+			continue // look again, now that no move can be missed
 		}
 		if wait == nil {
 			var cancel context.CancelFunc
@@ -176,7 +179,7 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 			if mutant.On(mutant.PromotionRaisesBirth) {
 				e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 			}
-			n.promote(e)
+			_ = n.memory.Promote(e) // refused: outdated or too large, and counted there
 			n.stats.diskHits.Add(1)
 			return Result{Entry: e, Source: FromDisk}, true, fence
 		}
@@ -209,21 +212,6 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 // Writing it costs the machine half a trip to Redis, and what is asked for
 // again and again gets there all the same.
 const keepOneIn = 16
-
-// promoteOneIn is how many hits on disk bring one copy into memory. A copy
-// asked for once displaces one that is asked for often, and displacing costs a
-// fifth of the hit. Over Zipf loads of exponents 0.7 and 0.99, in a memory for
-// a fifteenth to a quarter of the keys, still or drifting, one in four yields
-// up to 3.5 points more hits in memory than each, and 0.1 fewer at worst; one
-// in eight falls behind where the load drifts.
-const promoteOneIn = 4
-
-// promote brings a copy from disk into memory, now and then.
-func (n *Node) promote(e tiers.Entry) {
-	if rand.Uint32()%promoteOneIn == 0 {
-		_ = n.memory.Put(e) // refused: outdated or too large, and counted there
-	}
-}
 
 // servable reports whether e is alive and not expired. In memory the fence of
 // the key has acted already, and the zero fence says so.

@@ -115,12 +115,16 @@ type memoryPort struct {
 	p *process
 }
 
-func (x memoryPort) Put(e tiers.Entry) error {
+func (x memoryPort) Put(e tiers.Entry) error { return x.keep(e, x.Cache.Put) }
+
+func (x memoryPort) Promote(e tiers.Entry) error { return x.keep(e, x.Cache.Promote) }
+
+func (x memoryPort) keep(e tiers.Entry, keep func(tiers.Entry) error) error {
 	x.p.nap(x.p.roll, 500*time.Microsecond)
 	if x.p.w.strikes(x.p.roll, 0.05, "memory: evicted") {
 		defer x.Remove(e.Key())
 	}
-	return x.Cache.Put(e)
+	return keep(e)
 }
 
 func (x memoryPort) Lookup(key string, dst []byte) (tiers.Entry, bool) {

@@ -3,6 +3,7 @@ package disk
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -15,39 +16,40 @@ import (
 // partition, and may be used again after Commit. Positions come in the log's
 // order: a later call never carries a lower one.
 //
-// Its methods keep none of their arguments.
+// Its methods keep none of their arguments, but for PutEntry's.
 type Batch struct {
 	s         *Store
 	partition int
 	c         *commit // nil before the first change
 	err       error   // of pebble's, met while gathering; Commit returns it
-
-	// rows are the key rows that this batch has written, kept from the first
-	// SoftenKey on, which alone must read before it writes. dropped: older
-	// rows are gone.
-	rows    map[string][]byte
-	dropped bool
+	// spare are commits that were written, to be used again.
+	spare chan *commit
 }
+
+// spareCommits is how many commits that were written are kept for reuse.
+const spareCommits = 4
 
 // Batch returns an empty batch for partition.
 func (s *Store) Batch(partition int) *Batch {
-	return &Batch{s: s, partition: partition}
+	return &Batch{s: s, partition: partition, spare: make(chan *commit, spareCommits)}
 }
 
-func (b *Batch) batch() *pebble.Batch {
+// next returns the commit that gathers.
+func (b *Batch) next() *commit {
 	if b.c == nil {
-		b.c = &commit{b: b.s.db.NewBatch(), done: make(chan error, 1)}
+		select {
+		case b.c = <-b.spare:
+		default:
+			b.c = newCommit(b)
+		}
 	}
-	return b.c.b
+	return b.c
 }
 
 // put writes one row and returns its value's bytes, for the caller to fill in,
 // and a function that ends it.
 func (b *Batch) put(kind byte, rest string, size int) *pebble.DeferredBatchOp {
-	if kind == kindKey {
-		b.s.filter.add(rest)
-	}
-	op := b.batch().SetDeferred(nameHead+len(rest), size)
+	op := b.next().b.SetDeferred(nameHead+len(rest), size)
 	putName(op.Key, b.partition, kind, rest)
 	return op
 }
@@ -56,16 +58,21 @@ func (b *Batch) finish(op *pebble.DeferredBatchOp) {
 	if err := op.Finish(); err != nil && b.err == nil {
 		b.err = err
 	}
-	if b.rows != nil && op.Key[2] == kindKey {
-		b.rows[string(op.Key[nameHead:])] = append([]byte(nil), op.Value...)
-	}
+}
+
+// putRow writes the row of key.
+func (b *Batch) putRow(key string, row change) {
+	b.s.filter.add(key)
+	op := b.put(kindKey, key, headerLen+len(row.held))
+	putHeader(op.Value, row.fence)
+	copy(op.Value[headerLen:], row.held)
+	b.finish(op)
+	b.c.rows[key] = row
 }
 
 // FenceKey fences key hard at p and drops its value. It does not read.
 func (b *Batch) FenceKey(key string, p events.Position) {
-	op := b.put(kindKey, key, headerLen)
-	putHeader(op.Value, tiers.Fence{Hard: p, Soft: p})
-	b.finish(op)
+	b.putRow(key, change{fence: tiers.Fence{Hard: p, Soft: p}})
 }
 
 // FencePut fences key at p, a Put's position, whose value is not kept here.
@@ -76,88 +83,49 @@ func (b *Batch) FencePut(key string, p events.Position) { b.FenceKey(key, p) }
 // read, the key is fenced hard.
 func (b *Batch) SoftenKey(key string, p events.Position) error {
 	row, err := b.current(key)
+	if errors.Is(err, ErrCorruptRow) {
+		b.FenceKey(key, p)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	var fence tiers.Fence
-	var held []byte
-	if row != nil {
-		if fence, held, err = parseRow(row); err != nil {
-			b.s.corrupt.Add(1)
-			b.FenceKey(key, p)
-			return nil
-		}
-	}
-	fence.Soft = max(fence.Soft, p)
-	op := b.put(kindKey, key, headerLen+len(held))
-	putHeader(op.Value, fence)
-	copy(op.Value[headerLen:], held)
-	b.finish(op)
+	row.fence.Soft = max(row.fence.Soft, p)
+	b.putRow(key, row)
 	return nil
 }
 
-// current returns key's row as this batch would leave it, nil if there is
-// none.
-func (b *Batch) current(key string) ([]byte, error) {
-	if b.rows == nil {
-		b.rows = make(map[string][]byte)
-		if b.c != nil {
-			b.index()
+// current returns key's row as this batch would leave it, the zero change if
+// there is none.
+func (b *Batch) current(key string) (row change, err error) {
+	if b.c != nil {
+		if row, ok := b.c.rows[key]; ok || b.c.dropped {
+			return row, nil
 		}
-	}
-	if row, ok := b.rows[key]; ok || b.dropped {
-		return row, nil
 	}
 	if !b.s.enter() {
-		return nil, b.s.unavailable()
+		return change{}, b.s.unavailable()
 	}
 	defer b.s.exit()
+	// Its bytes may be used again by the next commit.
+	if b.s.pending.row(b.partition, key, func(c change) { row = change{c.fence, slices.Clone(c.held)} }) {
+		return row, nil
+	}
 	name := append(appendName(make([]byte, 0, nameHead+len(key)), b.partition, kindKey), key...)
-	v, closer, err := b.s.db.Get(name)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, b.s.failed("soften", err)
-	}
-	row := append([]byte{}, v...)
-	if err := closer.Close(); err != nil {
-		return nil, b.s.failed("soften", err)
-	}
-	return row, nil
+	row.fence, row.held, err = b.s.row(name)
+	return row, err
 }
 
-// index collects the rows that the batch has written so far.
-func (b *Batch) index() {
-	for r := b.c.b.Reader(); ; {
-		kind, name, value, ok, err := r.Next()
-		if !ok || err != nil {
-			if err != nil && b.err == nil {
-				b.err = err
-			}
-			return
-		}
-		switch {
-		case kind == pebble.InternalKeyKindRangeDelete:
-			clear(b.rows)
-		case kind == pebble.InternalKeyKindSet && name[2] == kindKey:
-			b.rows[string(name[nameHead:])] = append([]byte(nil), value...)
-		}
-	}
-}
-
-// PutEntry applies a Put: key fenced at e's birth, with e as its value. An
-// entry larger than [Config].MaxEntry leaves its fence.
+// PutEntry applies a Put: key fenced at e's birth, with e as its value, which
+// must not change any more. An entry larger than [Config].MaxEntry leaves its
+// fence.
 func (b *Batch) PutEntry(e tiers.Entry) {
+	row := change{fence: tiers.Fence{Hard: e.Birth(), Soft: e.Birth()}, held: e}
 	if len(e) > b.s.cfg.MaxEntry {
 		b.s.tooLarge.Add(1)
-		b.FenceKey(e.Key(), e.Birth())
-		return
+		row.held = nil
 	}
-	op := b.put(kindKey, e.Key(), headerLen+len(e))
-	putHeader(op.Value, tiers.Fence{Hard: e.Birth(), Soft: e.Birth()})
-	copy(op.Value[headerLen:], e)
-	b.finish(op)
+	b.putRow(e.Key(), row)
 }
 
 // SetVersion keeps the row version of key's latest Put; see [Store.Version].
@@ -166,6 +134,7 @@ func (b *Batch) SetVersion(key string, v uint64) {
 	op := b.put(kindVersion, key, 12)
 	copy(op.Value, appendSealed(op.Value[:0], binary.LittleEndian.AppendUint64(nil, v)))
 	b.finish(op)
+	b.c.versions[key] = v
 }
 
 // FenceBroad keeps the fence of a tag, a prefix, a glob or all, as the caller
@@ -179,7 +148,7 @@ func (b *Batch) FenceBroad(kind byte, name string, f tiers.Fence) {
 // DropBroad forgets a broad fence that was pruned.
 func (b *Batch) DropBroad(kind byte, name string) {
 	row := append(append(appendName(nil, b.partition, kindBroad), kind), name...)
-	if err := b.batch().Delete(row, nil); err != nil && b.err == nil {
+	if err := b.next().b.Delete(row, nil); err != nil && b.err == nil {
 		b.err = err
 	}
 }
@@ -190,11 +159,10 @@ func (b *Batch) DropBroad(kind byte, name string) {
 func (b *Batch) DropValues() {
 	from := appendName(nil, b.partition, kindBroad)
 	to := appendName(nil, b.partition, kindEnd)
-	if err := b.batch().DeleteRange(from, to, nil); err != nil && b.err == nil {
+	if err := b.next().b.DeleteRange(from, to, nil); err != nil && b.err == nil {
 		b.err = err
 	}
-	clear(b.rows)
-	b.dropped = true
+	b.c.drop()
 }
 
 // SetMeta keeps a blob under name, for [Store.Meta]: the checkpoint, which
@@ -205,10 +173,14 @@ func (b *Batch) SetMeta(name string, blob []byte) {
 	b.finish(op)
 }
 
-// Commit writes the batch as a whole, and empties it. Its effect is visible
-// when it returns; it survives the end of the process soon, a power loss after
-// [Store.Sync]. Its error is [tiers.ErrUnavailable]; nothing was written then,
-// or the store is dead.
+// Commit hands the batch to the writer as a whole, and empties it. Its effect
+// is visible when Commit returns, be pebble ever so slow; it survives the end
+// of the process soon, a power loss after [Store.Sync]. What is committed later
+// never survives what was committed earlier.
+//
+// Its error is [tiers.ErrUnavailable]: the store is dead, or closed. Commit
+// waits for pebble only where [pendingMax] others do, and no longer than the
+// store lives.
 func (b *Batch) Commit() error {
 	if b.c == nil || b.c.b.Empty() {
 		return nil
@@ -216,26 +188,17 @@ func (b *Batch) Commit() error {
 	if b.err != nil {
 		return b.s.failed("gather a batch", b.err)
 	}
-	defer func() { b.rows, b.dropped = nil, false }()
-	if err := b.s.submit(b.c); err != nil {
-		b.c = nil // the writer may still be at it
-		return err
+	c := b.c
+	b.c = nil
+	if !b.s.enter() {
+		return b.s.unavailable()
 	}
-	b.c.b.Reset()
-	return nil
-}
-
-// commit is a batch on its way through the writer.
-type commit struct {
-	b    *pebble.Batch
-	done chan error
-}
-
-func (c *commit) answer() chan error { return c.done }
-
-func (c *commit) do(s *Store) error {
-	if err := s.db.Apply(c.b, pebble.NoSync); err != nil {
-		return s.failed("commit", err)
+	defer b.s.exit()
+	b.s.pending.add(c)
+	select {
+	case b.s.jobs <- c:
+		return nil
+	case <-b.s.death.dead:
+		return b.s.unavailable()
 	}
-	return nil
 }

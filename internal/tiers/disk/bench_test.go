@@ -22,7 +22,7 @@ func BenchmarkLookup(b *testing.B) {
 			names[i] = fmt.Sprintf("key:%08d", i*7919%keys)
 			raw[i] = append(appendName(nil, 1, kindKey), names[i]...)
 			batch.PutEntry(tiertest.Entry(b, names[i], 1, payload))
-			if err := batch.batch().Set(raw[i], []byte(payload), nil); err != nil {
+			if err := batch.next().b.Set(raw[i], []byte(payload), nil); err != nil {
 				b.Fatal(err)
 			}
 			if i%1000 == 0 {

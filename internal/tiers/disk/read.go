@@ -42,9 +42,16 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 	if !s.filter.mayHave(key) {
 		return Found{}, nil
 	}
+	partition := s.cfg.Partition(key)
+	if s.pending.n.Load() > 0 {
+		var found Found
+		if s.pending.row(partition, key, func(c change) { found = s.found(key, c, dst) }) {
+			return found, nil
+		}
+	}
 	n := names.Get().(*nameBuf)
 	defer names.Put(n)
-	n.b = append(appendName(n.b[:0], s.cfg.Partition(key), kindKey), key...)
+	n.b = append(appendName(n.b[:0], partition, kindKey), key...)
 	row, closer, err := s.db.Get(n.b)
 	if err != nil {
 		if err == pebble.ErrNotFound {
@@ -52,34 +59,41 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 		}
 		return Found{}, s.failed("lookup", err)
 	}
-	found, err := s.found(key, row, dst)
+	var found Found
+	fence, held, err := parseRow(row)
+	if err == nil {
+		found = s.found(key, change{fence, held}, dst)
+	} else {
+		s.corrupt.Add(1)
+	}
 	if cerr := closer.Close(); cerr != nil {
 		return Found{}, s.failed("lookup", cerr)
 	}
 	return found, err
 }
 
-func (s *Store) found(key string, row, dst []byte) (Found, error) {
-	fence, held, err := parseRow(row)
-	if err != nil {
+// found copies a row into the caller's memory, without a value that can't be
+// one.
+func (s *Store) found(key string, row change, dst []byte) Found {
+	if len(row.held) == 0 {
+		return Found{Fence: row.fence}
+	}
+	e, err := tiers.Parse(append(dst[:0], row.held...))
+	if err != nil || e.Key() != key || e.Birth() < row.fence.Hard {
 		s.corrupt.Add(1)
-		return Found{}, err
+		return Found{Fence: row.fence}
 	}
-	if len(held) == 0 {
-		return Found{Fence: fence}, nil
-	}
-	e, err := tiers.Parse(append(dst[:0], held...))
-	if err != nil || e.Key() != key || e.Birth() < fence.Hard {
-		s.corrupt.Add(1)
-		return Found{Fence: fence}, nil
-	}
-	return Found{Fence: fence, Entry: e}, nil
+	return Found{Fence: row.fence, Entry: e}
 }
 
 // Version returns the row version of key's latest Put, if one was kept. Its
 // errors are those of [Store.Lookup].
 func (s *Store) Version(key string) (v uint64, ok bool, err error) {
-	blob, err := s.sealed("version", append(appendName(nil, s.cfg.Partition(key), kindVersion), key...))
+	partition := s.cfg.Partition(key)
+	if v, ok, found := s.pending.version(partition, key); found {
+		return v, ok, nil
+	}
+	blob, err := s.sealed("version", append(appendName(nil, partition, kindVersion), key...))
 	if err != nil || blob == nil {
 		return 0, false, err
 	}
@@ -93,6 +107,9 @@ func (s *Store) Version(key string) (v uint64, ok bool, err error) {
 // Meta returns the blob that was kept under name, nil if there is none. Its
 // errors are those of [Store.Lookup].
 func (s *Store) Meta(partition int, name string) ([]byte, error) {
+	if err := s.drained(); err != nil {
+		return nil, err
+	}
 	return s.sealed("meta", append(appendName(nil, partition, kindMeta), name...))
 }
 
@@ -177,6 +194,9 @@ func (s *Store) Scan(partition int, from string, limit int, fn func(tiers.Entry)
 // walk calls fn with the rows of one kind, beginning at from, until fn returns
 // an error, which it returns.
 func (s *Store) walk(op string, partition int, kind byte, from string, fn func(rest, row []byte) error) error {
+	if err := s.drained(); err != nil {
+		return err
+	}
 	if !s.enter() {
 		return s.unavailable()
 	}

@@ -27,8 +27,9 @@ type Store struct {
 	filter     *filter
 	learnt     chan struct{} // closed when the filter is complete, or never will be
 
-	jobs   chan job      // to the writer; closed by Close, when nobody is inside
-	writer chan struct{} // closed when the writer has ended
+	jobs    chan job      // to the writer; closed by Close, when nobody is inside
+	writer  chan struct{} // closed when the writer has ended
+	pending pending       // commits among the jobs
 
 	inside  atomic.Int64 // calls that are in pebble, or wait for the writer
 	closed  atomic.Bool
@@ -42,7 +43,7 @@ type Store struct {
 func newStore(cfg Config, dir directory, n int, db *pebble.DB, dt *death, opened Opening) *Store {
 	s := &Store{
 		cfg: cfg, dir: dir, generation: n, db: db, death: dt, opened: opened,
-		jobs: make(chan job), writer: make(chan struct{}), idle: make(chan struct{}, 1),
+		jobs: make(chan job, pendingMax), writer: make(chan struct{}), idle: make(chan struct{}, 1),
 		filter: newFilter(), learnt: make(chan struct{}),
 	}
 	go s.write()
@@ -110,6 +111,9 @@ func (s *Store) failed(op string, err error) error {
 // Sync makes everything that was committed so far survive a power loss. It
 // takes as long as the disk does.
 func (s *Store) Sync() error {
+	if err := s.drained(); err != nil {
+		return err
+	}
 	if !s.enter() {
 		return s.unavailable()
 	}

@@ -14,7 +14,7 @@ import (
 type job interface {
 	// do runs on the writer's goroutine.
 	do(s *Store) error
-	// answer is where the result goes; capacity 1.
+	// answer is where the result goes; capacity 1. Nil if nobody waits.
 	answer() chan error
 }
 
@@ -24,7 +24,11 @@ type job interface {
 func (s *Store) write() {
 	defer close(s.writer)
 	for j := range s.jobs {
-		j.answer() <- s.death.caught(func() error { return j.do(s) })
+		answer := j.answer()
+		err := s.death.caught(func() error { return j.do(s) })
+		if answer != nil {
+			answer <- err
+		}
 	}
 }
 
@@ -48,6 +52,20 @@ func (s *Store) submit(j job) error {
 	case <-s.death.dead:
 		return s.unavailable()
 	}
+}
+
+// drain does nothing: when it is answered, what was handed in before is done.
+type drain chan error
+
+func (d drain) answer() chan error { return d }
+func (d drain) do(*Store) error    { return nil }
+
+// drained waits until pebble has all that was committed before.
+func (s *Store) drained() error {
+	if s.pending.n.Load() == 0 {
+		return nil
+	}
+	return s.submit(make(drain, 1))
 }
 
 // fill stores a copy that the read path found further out.

@@ -51,6 +51,7 @@ type Config struct {
 type Cache struct {
 	free   *freecache.Cache
 	guards guards
+	door   door
 
 	tooLarge atomic.Uint64
 	outdated atomic.Uint64
@@ -83,6 +84,7 @@ func New(cfg Config) (*Cache, error) {
 	return &Cache{
 		free:   freecache.NewCacheCustomTimer(cfg.Bytes, timer(cfg.Ticks)),
 		guards: newGuards(cfg.GuardSlots, cfg.Partitions, cfg.Partition),
+		door:   newDoor(cfg.Bytes),
 	}, nil
 }
 
@@ -130,6 +132,16 @@ func (c *Cache) Put(e tiers.Entry) error {
 		return tiers.ErrOutdated
 	}
 	return c.store(key, e)
+}
+
+// Promote is [Cache.Put] of a copy that lies on the disk, where it is found
+// fast enough for one that is asked for once: it takes the copy the second
+// time, if the first was not long ago.
+func (c *Cache) Promote(e tiers.Entry) error {
+	if !c.door.opens(e.Key()) {
+		return nil
+	}
+	return c.Put(e)
 }
 
 // Replace applies a Put record: the key is fenced at e's birth, and e is its
@@ -194,6 +206,9 @@ func (c *Cache) Reset(partition int) {
 func (c *Cache) clear() {
 	c.clearing.Lock()
 	defer c.clearing.Unlock()
+	if c.free.EntryCount() == 0 {
+		return // as at every start; clearing takes a megabyte and more
+	}
 	c.before.Hits += uint64(c.free.HitCount())
 	c.before.Misses += uint64(c.free.MissCount())
 	c.before.Evacuated += uint64(c.free.EvacuateCount())

@@ -249,3 +249,37 @@ func TestLookupAllocatesNothing(t *testing.T) {
 		t.Errorf("put: %v allocations", n)
 	}
 }
+
+// A copy from the disk that is asked for once displaces none; the second time
+// it gets in, unless memory would have turned over meanwhile.
+func TestPromote(t *testing.T) {
+	c, err := memory.New(memory.Config{Bytes: memory.MinBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := func(key string) tiers.Entry { return tiertest.Entry(t, key, 5, "v") }
+	held := func(key string) bool { _, ok := c.Lookup(key, nil); return ok }
+	for i := range 2 {
+		if err := c.Promote(e("often")); err != nil || held("often") != (i == 1) {
+			t.Fatalf("promotion %d: %v, held %v", i+1, err, held("often"))
+		}
+	}
+	in := 0
+	for i := range 100_000 {
+		k := fmt.Sprint("once", i)
+		if err := c.Promote(e(k)); err != nil {
+			t.Fatal(err)
+		}
+		if held(k) {
+			in++
+		}
+	}
+	if in > 0 {
+		t.Errorf("%d copies that were asked for once are here", in)
+	}
+	c.Fence("late", 9)
+	_ = c.Promote(e("late"))
+	if err := c.Promote(e("late")); !errors.Is(err, tiers.ErrOutdated) {
+		t.Errorf("promotion of a copy from before its fence: %v, want ErrOutdated", err)
+	}
+}

@@ -33,6 +33,9 @@ type ClientConfig struct {
 	// SocketTimeout bounds one read or write on a connection, for operations
 	// whose context allows more. Default 1 s.
 	SocketTimeout time.Duration
+	// PoolTimeout bounds how long an operation waits for a connection while
+	// all are busy. Default 100 ms, as [Config].Timeout.
+	PoolTimeout time.Duration
 	// PoolSize is the most connections per server. Default 16: gathered
 	// commands share a few.
 	PoolSize int
@@ -57,6 +60,9 @@ func NewClient(cfg ClientConfig) (goredis.UniversalClient, error) {
 	}
 	if cfg.SocketTimeout <= 0 {
 		cfg.SocketTimeout = defaultSocketTimeout
+	}
+	if cfg.PoolTimeout <= 0 {
+		cfg.PoolTimeout = defaultTimeout
 	}
 	if cfg.PoolSize <= 0 {
 		cfg.PoolSize = defaultPoolSize
@@ -86,7 +92,7 @@ func newSingle(plain string, cfg ClientConfig) (goredis.UniversalClient, error) 
 	preset(&o.DialTimeout, cfg.DialTimeout)
 	preset(&o.ReadTimeout, cfg.SocketTimeout)
 	preset(&o.WriteTimeout, cfg.SocketTimeout)
-	preset(&o.PoolTimeout, cfg.SocketTimeout)
+	preset(&o.PoolTimeout, cfg.PoolTimeout)
 	preset(&o.PoolSize, cfg.PoolSize)
 	preset(&o.MaxRetries, noRetries)
 	preset(&o.DialerRetries, 1)
@@ -108,7 +114,7 @@ func newSentinel(plain string, cfg ClientConfig) (goredis.UniversalClient, error
 	preset(&o.DialTimeout, cfg.DialTimeout)
 	preset(&o.ReadTimeout, cfg.SocketTimeout)
 	preset(&o.WriteTimeout, cfg.SocketTimeout)
-	preset(&o.PoolTimeout, cfg.SocketTimeout)
+	preset(&o.PoolTimeout, cfg.PoolTimeout)
 	preset(&o.PoolSize, cfg.PoolSize)
 	preset(&o.MaxRetries, noRetries)
 	preset(&o.DialerRetries, 1)
@@ -126,7 +132,7 @@ func newCluster(plain string, cfg ClientConfig) (goredis.UniversalClient, error)
 	preset(&o.DialTimeout, cfg.DialTimeout)
 	preset(&o.ReadTimeout, cfg.SocketTimeout)
 	preset(&o.WriteTimeout, cfg.SocketTimeout)
-	preset(&o.PoolTimeout, cfg.SocketTimeout)
+	preset(&o.PoolTimeout, cfg.PoolTimeout)
 	preset(&o.PoolSize, cfg.PoolSize)
 	preset(&o.MaxRetries, noRetries)
 	preset(&o.DialerRetries, 1)

@@ -45,28 +45,35 @@ const (
 	maxWaiter = 1 << 14
 )
 
-// do sends cmd and returns when it is answered, or with ctx's error. After
-// that error cmd may still be under way, and must not be touched. by is ctx's
-// deadline at the latest. caller is the context that the operation was called
-// with.
-func (l *lanes) do(ctx, caller context.Context, by time.Time, cmd goredis.Cmder) error {
+// do sends cmd and returns when it is answered, or with an error of the
+// caller's context, or once its time is up. After that error cmd may still be
+// under way, and must not be touched.
+func (l *lanes) do(ctx until, cmd goredis.Cmder) error {
 	l.mu.Lock()
 	if l.free > 0 {
 		l.free--
 		l.mu.Unlock()
-		l.send(ctx, caller, []goredis.Cmder{cmd})
+		l.send(ctx, ctx.Context, []goredis.Cmder{cmd})
 		l.pass()
 		return cmd.Err()
 	}
-	w := &waiter{cmd: cmd, by: by, wake: make(chan struct{}, 1)}
+	w := &waiter{cmd: cmd, by: ctx.by, wake: make(chan struct{}, 1)}
 	l.queue = append(l.queue, w)
 	l.mu.Unlock()
 
+	late := time.NewTimer(time.Until(ctx.by))
+	defer late.Stop()
+	var err error
 	select {
 	case <-w.wake:
 	case <-ctx.Done():
+		err = ctx.Err()
+	case <-late.C:
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
 		if w.state.CompareAndSwap(waits, gone) || w.state.Load() == follows {
-			return ctx.Err()
+			return err
 		}
 		<-w.wake // the lane is, or is about to be, this caller's
 	}
