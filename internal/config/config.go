@@ -17,6 +17,8 @@ type Config struct {
 	MaxValue int64
 	L1Size   int64 // bytes
 	L3Size   int64 // bytes
+	// AuditRate is how many reads a second are judged again; 0: none.
+	AuditRate float64
 
 	// Create makes the domain if it is missing, with the settings below, which
 	// are not used otherwise: a domain's constants are kept with its log.

@@ -47,6 +47,7 @@ func defaults(b Binary) *Config {
 		MaxValue:   16 << 20,
 		L1Size:     256 << 20,
 		L3Size:     10 << 30,
+		AuditRate:  1,
 		DataDir:    "tercet-data",
 
 		Lease:      d.Lease,
@@ -92,6 +93,9 @@ func settings(c *Config) []setting {
 			usage: "memory for the process tier (L1)"},
 		{key: "l3.size", value: size(&c.L3Size, 1<<20), used: members,
 			usage: "disk for the disk tier (L3)"},
+
+		{key: "audit_rate", value: rateOrNone(&c.AuditRate), used: ForNode,
+			usage: "how many reads a second are judged again, by the log and by another node; 0: none"},
 
 		{key: "lease", value: positive(&c.Lease), used: every,
 			usage: "with --create: how long a node may serve after its last pulse"},

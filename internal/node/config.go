@@ -39,6 +39,9 @@ type Config struct {
 	MaxLoads int
 	// MaxValue is the largest payload in bytes. Default 16 MiB.
 	MaxValue int
+	// AuditRate is how many reads a second are judged again, and how many writes
+	// are followed to the last node. Default 0: none.
+	AuditRate float64
 
 	// OnApply, if set, is told every record once it is applied: in order, from
 	// the apply goroutine of its partition, which it must not hold up. The
@@ -64,7 +67,10 @@ type Deps struct {
 	Witness Witness
 	// Peers may be nil: Everywhere writes then wait for pulses.
 	Peers Peers
-	Clock clock.Clock
+	// Auditors may be nil: what is audited is then judged by this node's view of
+	// the log alone.
+	Auditors Auditors
+	Clock    clock.Clock
 	// Random draws epochs. Default crypto/rand.
 	Random io.Reader
 	// Incarnation is this run's, the same that the committers publish under.

@@ -23,6 +23,7 @@ import (
 // given, ctx's error, and what the loader returned.
 func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (Result, error) {
 	p := n.of(key)
+	claim := n.audit.claim(p)
 	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
@@ -37,6 +38,9 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
 				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
 				p.served(ctx, e)
+				if claim.at != 0 {
+					n.audit.take(p, claim, e)
+				}
 				if n.cfg.OnRead != nil {
 					n.cfg.OnRead(key, e)
 				}
@@ -46,6 +50,9 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		}
 	}
 	r, err := n.get(ctx, p, key, dst, o)
+	if claim.at != 0 && err == nil && !r.Stale && r.Source != FromOrigin {
+		n.audit.take(p, claim, r.Entry)
+	}
 	if n.cfg.OnRead != nil {
 		n.cfg.OnRead(key, r.Entry)
 	}

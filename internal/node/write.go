@@ -129,6 +129,7 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 		return consistency.Point{}, fail(0, &events.PublishError{Outcome: events.ErrNotLanded, Cause: ErrNotServing}, "")
 	}
 	epoch := events.Epoch(p.epoch.Load())
+	began := p.n.clock.Waiter()
 	at, id, err := p.out.Append(ctx, c)
 	if err != nil {
 		return consistency.Point{}, fail(0, err, hintFor(err))
@@ -152,6 +153,7 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	if mutant.On(mutant.OwnRecordNotChecked) || mutant.On(mutant.ReturnBeforeApplied) {
 		point = consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at}
 	}
+	p.n.audit.follow(p, at, began)
 	if concern == Everywhere && !mutant.On(mutant.EverywhereIsLogged) {
 		if err := p.everywhere(ctx, at); err != nil {
 			return point, fail(at, err, "the write is in the log; some members may still serve the old value")

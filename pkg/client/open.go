@@ -133,6 +133,9 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Peers, err = peers.New(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
+	if deps.Auditors, err = peers.NewAuditor(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
@@ -144,7 +147,7 @@ func (c *Client) build(ctx context.Context) error {
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
-		OnApply: c.cfg.OnApply, OnRead: onRead,
+		OnApply: c.cfg.OnApply, OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
 	if err != nil {
 		return err
