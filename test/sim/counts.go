@@ -78,8 +78,16 @@ func (c *Counts) Missing() (out []string) {
 			out = append(out, j)
 		}
 	}
+	for _, n := range partitions {
+		if j := withPartitions(n); c.Judged[j] == 0 {
+			out = append(out, j)
+		}
+	}
 	return out
 }
+
+// withPartitions names the runs of domains with n partitions.
+func withPartitions(n int) string { return fmt.Sprintf("runs with %d partition(s)", n) }
 
 var noises = []string{
 	"log: slow answer", "log: request lost", "log: answer lost", "log: refused", "log: repeated", "log: dropped",
