@@ -15,6 +15,10 @@ import (
 // index, no guard slot and no World had a hand in it.
 type fenceLog struct {
 	mu sync.Mutex
+	seenFences
+}
+
+type seenFences struct {
 	// since: every hard fence above it is in fences.
 	since    events.Position
 	epochs   events.Position // where the last epoch was opened
@@ -31,8 +35,8 @@ type seenFence struct {
 
 // Bounds of what is remembered; whatever is reached first.
 const (
-	seenFences = 8192
-	seenNames  = 65_536
+	maxSeen      = 8192
+	maxSeenNames = 65_536
 )
 
 // note takes in records that were applied.
@@ -42,7 +46,7 @@ func (l *fenceLog) note(steps []coherence.Step) {
 	for _, s := range steps {
 		at := s.Mark.Position
 		if at != l.last+1 {
-			*l = fenceLog{since: at - 1}
+			l.seenFences = seenFences{since: at - 1}
 		}
 		l.last = at
 		if s.Err != nil {
@@ -55,7 +59,7 @@ func (l *fenceLog) note(steps []coherence.Step) {
 	}
 }
 
-func (l *fenceLog) change(at events.Position, c events.Change) {
+func (l *seenFences) change(at events.Position, c events.Change) {
 	switch c := c.(type) {
 	case *events.Put:
 		if !c.Version.Known { // one that loses to a higher version fences nothing
@@ -83,11 +87,11 @@ func (l *fenceLog) change(at events.Position, c events.Change) {
 	}
 }
 
-func (l *fenceLog) add(at events.Position, s events.Scope) {
+func (l *seenFences) add(at events.Position, s events.Scope) {
 	l.fences = append(l.fences, seenFence{at, s})
 	l.names += size(s)
 	drop := 0
-	for ; len(l.fences)-drop > seenFences || l.names > seenNames && drop < len(l.fences)-1; drop++ {
+	for ; len(l.fences)-drop > maxSeen || l.names > maxSeenNames && drop < len(l.fences)-1; drop++ {
 		l.names -= size(l.fences[drop].scope)
 		l.since = l.fences[drop].at
 	}

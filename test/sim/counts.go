@@ -100,7 +100,7 @@ var noises = []string{
 var judges = []string{
 	"G2 session", "G3 bounded", "G4 strong", "G4b bracketed", "G5 everywhere", "G6 after a tier was rolled back",
 	"G7 on a restarted node", "G8 history", "G9 after a late copy", "liveness", "convergence",
-	"level bounded", "level eventual", "level session", "level strong",
+	"level bounded", "level eventual", "level session", "level strong", "audited reads",
 }
 
 // valueOf returns the versions in an encoded entry.

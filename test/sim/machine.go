@@ -187,7 +187,7 @@ func (m *machine) start() error {
 	}
 	if p.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
-		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second,
+		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, AuditRate: auditRate,
 	}); err != nil {
 		return err
 	}
@@ -198,6 +198,7 @@ func (m *machine) start() error {
 	m.mu.Unlock()
 	w.background(func() {
 		p.err = p.node.Run(ctx)
+		w.audited(m, p.node.Stats().Audit)
 		close(p.done)
 		if p.err != nil && !p.isDead() {
 			w.trace.add(m.name, "run ended: %v", p.err)
