@@ -72,7 +72,8 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
-		Create: c.Create, Settings: &settings, Logger: log,
+		Replication: c.ReplicationFactor(),
+		Create:      c.Create, Settings: &settings, Logger: log,
 	})
 }
 

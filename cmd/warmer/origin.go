@@ -45,7 +45,7 @@ func openOrigin(ctx context.Context, nc *nats.Conn, c *config.Config, log *slog.
 	n, err := client.Open(ctx, client.Config{
 		Domain: c.Domain, Conn: nc, RedisURL: redis, DataDir: c.DataDir, NodeID: c.NodeID,
 		L1Size: c.L1Size, L3Size: c.L3Size, DefaultTTL: c.DefaultTTL,
-		LoadTimeout: c.Warmer.Timeout, MaxLoads: c.Warmer.Concurrency,
+		Replication: c.ReplicationFactor(), Guest: c.DataDir == "", LoadTimeout: c.Warmer.Timeout, MaxLoads: c.Warmer.Concurrency,
 		Origin: loader(h), Logger: log,
 	})
 	if err != nil {

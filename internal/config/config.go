@@ -15,10 +15,12 @@ type Config struct {
 	DefaultTTL time.Duration
 	// MaxValue is the largest value that a node's servers accept, in bytes.
 	MaxValue int64
-	L1Size   int64 // bytes
-	L3Size   int64 // bytes
+	// Replication is how many nodes keep a copy of each key; 0: none.
+	Replication int
 	// AuditRate is how many reads a second are judged again; 0: none.
 	AuditRate float64
+	L1Size    int64 // bytes
+	L3Size    int64 // bytes
 
 	// Create makes the domain if it is missing, with the settings below, which
 	// are not used otherwise: a domain's constants are kept with its log.
@@ -133,4 +135,13 @@ func (c *Config) Settings() events.Settings {
 	s.Policy = c.Policy
 	s.Replicas = c.Replicas
 	return s
+}
+
+// ReplicationFactor returns Replication for those to whom 0 means a default:
+// negative for none.
+func (c *Config) ReplicationFactor() int {
+	if c.Replication == 0 {
+		return -1
+	}
+	return c.Replication
 }

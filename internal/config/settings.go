@@ -43,12 +43,13 @@ const prefix = "TERCET_"
 func defaults(b Binary) *Config {
 	d := events.DefaultSettings()
 	c := &Config{
-		DefaultTTL: time.Hour,
-		MaxValue:   16 << 20,
-		L1Size:     256 << 20,
-		L3Size:     10 << 30,
-		AuditRate:  1,
-		DataDir:    "tercet-data",
+		DefaultTTL:  time.Hour,
+		MaxValue:    16 << 20,
+		Replication: 2,
+		AuditRate:   1,
+		L1Size:      256 << 20,
+		L3Size:      10 << 30,
+		DataDir:     "tercet-data",
 
 		Lease:      d.Lease,
 		Partitions: d.Partitions,
@@ -89,6 +90,8 @@ func settings(c *Config) []setting {
 			usage: "life of a value that was set without one; cut to the domain's max_ttl"},
 		{key: "max_value", value: size(&c.MaxValue, 1), used: ForNode,
 			usage: "largest value that clients may set"},
+		{key: "replication", value: count(&c.Replication, 0), used: members,
+			usage: "how many nodes keep a copy of each loaded key for the others; 0: none"},
 		{key: "l1.size", value: size(&c.L1Size, 512<<10), used: members,
 			usage: "memory for the process tier (L1)"},
 		{key: "l3.size", value: size(&c.L3Size, 1<<20), used: members,

@@ -21,6 +21,12 @@ type Log interface {
 	// answer so far was a refusal yields ErrNotLanded.
 	Publish(ctx context.Context, id ID, data []byte) (Position, error)
 
+	// PublishNext is Publish of a record that lands right behind last or not
+	// at all: success proves that last is still the log's record there, and
+	// was its latest. Where another one stands behind last, or last is not
+	// there, the outcome is [ErrNotLanded] with the cause [ErrNotNext].
+	PublishNext(ctx context.Context, last Mark, id ID, data []byte) (Position, error)
+
 	// Follow calls sink with every record after from, in order, in batches,
 	// from one goroutine at a time, until ctx is done (it returns ctx's
 	// error), sink returns an error (it returns that error as it is), the log
@@ -48,6 +54,9 @@ type Delivery struct {
 var (
 	// ErrNotLanded reports a record that is certainly not in the log.
 	ErrNotLanded = errors.New("record did not land in the log")
+	// ErrNotNext reports that the log does not end with the record that a
+	// publish was to stand behind.
+	ErrNotNext = errors.New("log does not end where it was expected to")
 	// ErrIndeterminate reports a record that may be in the log, or may come to
 	// be: the caller must treat it as both.
 	ErrIndeterminate = errors.New("record may or may not have landed in the log")

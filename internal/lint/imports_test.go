@@ -63,6 +63,14 @@ var laws = []law{
 		why: "pure: no clock, I/O, goroutine, lock, logger or randomness, so that a failing run is a list of records",
 	},
 	{
+		in: []string{"internal/placement"}, ours: []string{"internal/events"},
+		why: "who owns a slot follows from who is there, by name and weight, and nothing else",
+	},
+	{
+		in: []string{"internal/placement"}, never: append([]string{"time"}, impure...),
+		why: "pure: two nodes that see the same members must name the same owners",
+	},
+	{
 		in: []string{"internal/coherence"}, never: []string{"time"},
 		why: "a position is the only clock that coherence ever uses",
 	},
@@ -76,16 +84,28 @@ var laws = []law{
 		why:  "a log keeps records in order; what they mean is not its business",
 	},
 	{
-		in: []string{"internal/tiers/..."}, ours: []string{"internal/events", "internal/tiers/..."},
+		in: []string{"internal/tiers/..."}, except: []string{"internal/tiers/redis"}, ours: []string{"internal/events", "internal/tiers/..."},
 		why: "tiers hold bytes and positions; whether a copy is alive is decided by those who ask them",
+	},
+	{
+		in: []string{"internal/tiers/redis"}, ours: []string{"internal/events", "internal/tiers", "internal/turn"},
+		why: "tiers hold bytes and positions; a shared one grants turns to fill it too",
+	},
+	{
+		in: []string{"internal/turn"}, ours: []string{"internal/events"},
+		why: "whose turn it is to load follows from who asked, and when",
+	},
+	{
+		in: []string{"internal/turn"}, never: impure,
+		why: "pure: owners, simulations and tests grant turns by the same table, at times that they are told",
 	},
 	{
 		in: []string{"internal/clock/..."}, ours: []string{"internal/clock/..."},
 		why: "a clock knows the time and nobody else",
 	},
 	{
-		in: []string{"internal/node"}, ours: []string{"internal/clock", "internal/coherence", "internal/consistency", "internal/events", "internal/tiers"},
-		why: "the node is where these five meet; everything else is behind its ports, so that a simulation can fill them",
+		in: []string{"internal/node"}, ours: []string{"internal/clock", "internal/coherence", "internal/consistency", "internal/events", "internal/placement", "internal/tiers", "internal/turn"},
+		why: "the node is where these meet; everything else is behind its ports, so that a simulation can fill them",
 	},
 	{
 		in: []string{"internal/node"}, never: technology,
@@ -110,7 +130,7 @@ var laws = []law{
 	{
 		in: []string{"internal/...", "pkg/..."},
 		except: []string{
-			"internal/events/jslog", "internal/peers", "internal/invalidator", "internal/warmer/...", "internal/config",
+			"internal/events/jslog", "internal/peers", "internal/copies", "internal/invalidator", "internal/warmer/...", "internal/config",
 			"internal/trial/...", "internal/snapshot/...", "pkg/client",
 		},
 		never: []string{"github.com/nats-io/..."},
@@ -138,7 +158,7 @@ var laws = []law{
 	},
 	{
 		in: []string{"internal/...", "pkg/..."}, never: []string{"testing/...", "pgregory.net/rapid/...", "go.uber.org/goleak/...", "github.com/anishathalye/..."},
-		except: []string{"internal/events/logtest", "internal/tiers/tiertest", "internal/server/servertest", "internal/clock/clocktest"},
+		except: []string{"internal/events/logtest", "internal/tiers/tiertest", "internal/server/servertest", "internal/clock/clocktest", "internal/turn/turntest"},
 		why:    "what ships does not link what tests it",
 	},
 }

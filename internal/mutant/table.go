@@ -92,6 +92,7 @@ const (
 	WitnessAtPulseIgnored
 	WitnessDigestIgnored
 	FreshBeforeWitness
+	ShortcutAheadOfTiers
 	WriteUnwitnessed
 	BehindWitnessIgnored
 	ReturnBeforeApplied
@@ -110,6 +111,22 @@ const (
 	BroadInOnePartition
 	TouchRenewsBirth
 	TokenOmitsBirth
+	ShipmentsUnchecked
+	ShipmentsOutrunWitness
+	ShippedEpochIgnored
+	ShippedBirthRaised
+	VouchersIgnored
+	OwnersTrusted
+	TurnForgetsLoads
+	TurnReleasedByAny
+	TurnNotExtended
+	TurnWithoutRecheck
+	TurnFailsSilently
+	TurnJoinsOldLoad
+	TurnJoinsBehindToken
+	TurnIgnoresTags
+	TurnUnderLapsedLease
+	TurnUnproven
 )
 
 // Info describes a fault.
@@ -227,6 +244,7 @@ var all = [...]Info{
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
+	ShortcutAheadOfTiers:     {ShortcutAheadOfTiers, "shortcut-ahead-of-tiers", "P48", "a pulse behind a record that the tiers lack yet makes the node fresh"},
 	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},
 	BehindWitnessIgnored:     {BehindWitnessIgnored, "behind-witness-ignored", "H3", "a write returns although the witness knows of records that its node lacks"},
 	ReturnBeforeApplied:      {ReturnBeforeApplied, "return-before-applied", "P13, G2", "a write returns before its node has applied it"},
@@ -245,4 +263,20 @@ var all = [...]Info{
 	BroadInOnePartition:      {BroadInOnePartition, "broad-in-one-partition", "G1", "fences of tags, prefixes, globs and all go to one partition"},
 	TouchRenewsBirth:         {TouchRenewsBirth, "touch-renews-birth", "P29", "a touch gives the copy a new birth"},
 	TokenOmitsBirth:          {TokenOmitsBirth, "token-omits-birth", "H9", "the token after a read does not cover the birth of what was read"},
+	ShipmentsUnchecked:       {ShipmentsUnchecked, "shipments-unchecked", "P23, G9", "a copy that another node sent is kept without a look at the fences"},
+	ShipmentsOutrunWitness:   {ShipmentsOutrunWitness, "shipments-outrun-witness", "H5", "a copy goes to other nodes before the witness covers its birth"},
+	ShippedEpochIgnored:      {ShippedEpochIgnored, "shipped-epoch-ignored", "G6", "a copy that another node sent counts as one of this epoch"},
+	ShippedBirthRaised:       {ShippedBirthRaised, "shipped-birth-raised", "P27", "a copy that another node sent is born when it arrives"},
+	VouchersIgnored:          {VouchersIgnored, "vouchers-ignored", "H1, H5", "a copy is taken from a node whose history may be another"},
+	OwnersTrusted:            {OwnersTrusted, "owners-trusted", "G1, P35", "what an owner answers is served without being judged"},
+	TurnForgetsLoads:         {TurnForgetsLoads, "turn-forgets-loads", "G10", "who asks for a turn just after a load has ended gets one"},
+	TurnReleasedByAny:        {TurnReleasedByAny, "turn-released-by-any", "G10", "a holder that lost its turn ends the next one's"},
+	TurnNotExtended:          {TurnNotExtended, "turn-not-extended", "G10", "a turn is not prolonged while its load runs"},
+	TurnWithoutRecheck:       {TurnWithoutRecheck, "turn-without-recheck", "G10", "who waits for a turn waits for its announcement alone"},
+	TurnFailsSilently:        {TurnFailsSilently, "turn-fails-silently", "G10", "a load that failed is not announced"},
+	TurnJoinsOldLoad:         {TurnJoinsOldLoad, "turn-joins-old-load", "R6, P26", "a reader takes the value of another node's load that began before a fence of the key"},
+	TurnJoinsBehindToken:     {TurnJoinsBehindToken, "turn-joins-behind-token", "R6, P26", "a reader takes the value of another node's load that began before its session's place"},
+	TurnIgnoresTags:          {TurnIgnoresTags, "turn-ignores-tags", "R6, P24", "a reader takes another node's value although a tag of it was fenced"},
+	TurnUnderLapsedLease:     {TurnUnderLapsedLease, "turn-under-lapsed-lease", "H8", "a node that is cut off takes part in turns"},
+	TurnUnproven:             {TurnUnproven, "turn-unproven", "H5, H1", "a value that came with an announcement is taken whatever the announcer's history"},
 }

@@ -15,6 +15,8 @@ type ReadOptions struct {
 	Level consistency.Level
 	// Load asks the origin when no tier has a live copy. Nil: the read misses.
 	Load Loader
+	// LoadAlone: don't wait for, or answer to, other nodes' loads of the key.
+	LoadAlone bool
 }
 
 // Loader asks the origin for a key. It must read what was committed before it

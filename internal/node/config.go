@@ -22,8 +22,10 @@ type Config struct {
 	Settings events.Settings
 	// Addresses are where other processes reach the node.
 	Addresses []string
-	// Weight is the node's share in owning slots. Default 100.
+	// Weight is the node's share in owning slots. Default 100. A Guest has
+	// none.
 	Weight uint32
+	Guest  bool
 
 	// DefaultTTL is the life of copies that name none. Default 1 h; at most
 	// the domain's MaxTTL.
@@ -37,11 +39,34 @@ type Config struct {
 	// MaxLoads bounds the loads that run at once, so that a lapse of all
 	// leases is no stampede on the origin. Default 256.
 	MaxLoads int
+	// LoadRate is how many loads may begin in a second. Default 0: any number.
+	// Up to a second's worth may begin at once.
+	LoadRate float64
+	// LoadAlone: loads are shared within this process only, and not with other
+	// nodes that load the same key.
+	LoadAlone bool
+	// Turn is how long a node that loads a key for others may fall silent
+	// before another one loads it. Default 3 s, at most LoadTimeout. Shorter:
+	// a holder that is slow to prolong its turn loses it. Longer: readers wait
+	// longer for one that died.
+	Turn time.Duration
 	// MaxValue is the largest payload in bytes. Default 16 MiB.
 	MaxValue int
 	// AuditRate is how many reads a second are judged again, and how many writes
 	// are followed to the last node. Default 0: none.
 	AuditRate float64
+
+	// Replication is how many nodes keep a copy of each key for the others, if
+	// [Deps.Replicas] is there. More may: every node also keeps what it has
+	// loaded or read. Default 2; negative: none, and no node is asked.
+	Replication int
+	// FetchTimeout bounds a question to a key's owners, which a read asks when
+	// Redis had no answer, before it loads or misses. Default 50 ms.
+	FetchTimeout time.Duration
+	// RebalanceRows and RebalanceBytes bound how fast a node, when members
+	// came or went, looks through its disk and sends copies to new owners:
+	// copies looked at, and bytes sent, per second. Defaults 20,000 and 8 MiB.
+	RebalanceRows, RebalanceBytes int
 
 	// OnApply, if set, is told every record once it is applied: in order, from
 	// the apply goroutine of its partition, which it must not hold up. The
@@ -65,11 +90,17 @@ type Deps struct {
 	Shared Shared
 	// Witness may be nil.
 	Witness Witness
+	// Line may be nil: loads are then shared within this process only. Turns
+	// may be nil: the owners of slots grant turns then.
+	Line  Line
+	Turns Turns
 	// Peers may be nil: Everywhere writes then wait for pulses.
 	Peers Peers
 	// Auditors may be nil: what is audited is then judged by this node's view of
 	// the log alone.
 	Auditors Auditors
+	// Replicas may be nil: then no copies are exchanged with other nodes.
+	Replicas Replicas
 	Clock    clock.Clock
 	// Random draws epochs. Default crypto/rand.
 	Random io.Reader
@@ -81,11 +112,20 @@ type Deps struct {
 
 func (c Config) withDefaults() Config {
 	set(&c.Weight, 100)
+	if c.Guest {
+		c.Weight = 0
+	}
 	set(&c.DefaultTTL, time.Hour)
 	set(&c.WaitTimeout, 2*time.Second)
 	set(&c.LoadTimeout, 30*time.Second)
 	set(&c.MaxLoads, 256)
+	set(&c.Turn, 3*time.Second)
+	c.Turn = min(c.Turn, c.LoadTimeout)
 	set(&c.MaxValue, 16<<20)
+	set(&c.Replication, 2)
+	set(&c.FetchTimeout, 50*time.Millisecond)
+	set(&c.RebalanceRows, 20_000)
+	set(&c.RebalanceBytes, 8<<20)
 	c.DefaultTTL = min(c.DefaultTTL, c.Settings.MaxTTL)
 	return c
 }
@@ -110,6 +150,8 @@ func (d Deps) validate(c Config) (Deps, error) {
 		return bad(fmt.Sprintf("%d logs and %d committers for %d partitions", len(d.Logs), len(d.Committers), p))
 	case d.Memory == nil || d.Clock == nil:
 		return bad("no memory tier or no clock")
+	case c.MaxLoads < 0 || c.LoadRate < 0 || c.Turn < 0:
+		return bad("a negative limit on loads")
 	case d.Incarnation == (events.Incarnation{}):
 		return bad("no incarnation")
 	}

@@ -39,8 +39,11 @@ type flight struct {
 	birth events.Position
 	done  chan struct{} // closed when what follows is set
 
-	entry tiers.Entry
-	err   error
+	// since is birth, or the birth of another node's load that has answered.
+	since  events.Position
+	source Source
+	entry  tiers.Entry
+	err    error
 	// private: nobody may join the result, for it was read past the cache or
 	// is made of what can't be judged.
 	private bool
@@ -64,7 +67,7 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 	for range joinTries {
 		f, mine := p.board(key, fence, o)
 		if mine {
-			n.fly(ctx, p, key, f, o.Load)
+			n.fly(ctx, p, key, f, fence, o)
 		} else {
 			n.stats.joined.Add(1)
 		}
@@ -73,7 +76,7 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 		case <-ctx.Done():
 			return Result{}, &Error{Op: "load", Key: key, Err: ctx.Err()}
 		}
-		if mine || p.joinable(f) {
+		if mine || p.joinable(f) && f.since >= p.need(f.epoch, fence, o.Level) {
 			return n.landed(ctx, p, key, f)
 		}
 	}
@@ -107,7 +110,7 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	if f := p.flights.of[key]; f != nil && f.epoch == epoch && p.mayJoin(f, key, fence, o) {
 		return f, false
 	}
-	f = &flight{epoch: epoch, birth: birth, done: make(chan struct{})}
+	f = &flight{epoch: epoch, birth: birth, since: birth, source: FromOrigin, done: make(chan struct{})}
 	p.flights.of[key] = f
 	return f, true
 }
@@ -157,22 +160,30 @@ func (p *partition) bracketed(e tiers.Entry) bool {
 }
 
 // fly runs the load in a goroutine of its own: it goes on for those who joined
-// when the reader who started it gives up.
-func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, load Loader) {
+// when the reader who started it gives up. Where other nodes may be loading the
+// key too it takes its turn, and their answer if they have one.
+func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) {
 	scope := &loadScope{p: p, key: key, outer: scopeOf(ctx), birth: f.birth}
 	started := n.crew.Go(func() {
+		h, answered := n.awaitTurn(ctx, p, key, f, fence, o)
+		if answered {
+			p.flights.land(key, f)
+			return
+		}
 		ctx, cancel := n.loadContext(ctx)
 		defer cancel()
-		kept := false
-		l, err := n.ask(scope.into(ctx), key, load)
+		kept, stored := false, false
+		l, err := n.ask(scope.into(ctx), key, o.Load)
 		if err == nil {
 			kept, err = n.keep(p, f, scope, key, l)
 		}
 		f.err = err
 		p.flights.land(key, f)
 		if kept {
-			n.keeper.share(ctx, p, f.entry)
+			n.replicate(p, f.entry)
+			stored = n.keeper.share(ctx, p, f.entry)
 		}
+		h.finish(f, kept, stored)
 	})
 	if !started {
 		f.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
@@ -192,12 +203,10 @@ func (n *Node) loadContext(ctx context.Context) (context.Context, context.Cancel
 // readers, not the process.
 func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err error) {
 	if !nestedLoad(ctx) {
-		select {
-		case n.loads <- struct{}{}:
-			defer func() { <-n.loads }()
-		case <-ctx.Done():
-			return l, fmt.Errorf("%w: %d loads are running", ErrOverloaded, cap(n.loads))
+		if err := n.admission.enter(ctx); err != nil {
+			return l, err
 		}
+		defer n.admission.leave()
 		ctx = context.WithValue(ctx, nestedLoadKey{}, true)
 	}
 	n.stats.loads.Add(1)
@@ -308,7 +317,10 @@ func (n *Node) landed(ctx context.Context, p *partition, key string, f *flight) 
 	if f.err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: f.err}
 	}
-	r := Result{Entry: append(tiers.Entry(nil), f.entry...), Source: FromOrigin}
+	r := Result{Entry: append(tiers.Entry(nil), f.entry...), Source: f.source}
+	if uint64(r.Entry.Birth()) > p.applied.Load() {
+		p.sawAhead(r.Entry) // another node's
+	}
 	if r.Entry.Flags()&tiers.FlagNegative != 0 {
 		return r, &Error{Op: "load", Key: key, Err: ErrNotFound}
 	}
@@ -414,19 +426,21 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// share puts a copy into L2.
-func (k *keeper) share(ctx context.Context, p *partition, e tiers.Entry) {
+// share puts a copy into L2, and reports whether it lies there.
+func (k *keeper) share(ctx context.Context, p *partition, e tiers.Entry) bool {
 	n := p.n
 	if n.shared == nil {
-		return
+		return false
 	}
 	// A copy that outlives the record it was born behind, in a log that lost
 	// its tail, would pass for one of the new history (H5).
 	if err := p.testify(ctx, e.Epoch(), e.Birth()); err != nil && !mutant.On(mutant.CopiesOutrunWitness) {
 		n.stats.notKept.Add(1)
-		return
+		return false
 	}
-	if err := n.shared.Put(ctx, e); errors.Is(err, tiers.ErrUnavailable) {
+	err := n.shared.Put(ctx, e)
+	if errors.Is(err, tiers.ErrUnavailable) {
 		n.stats.sharedErrors.Add(1)
 	}
+	return err == nil
 }

@@ -39,6 +39,7 @@ type fleet struct {
 	settings events.Settings
 	shared   *sharedTier    // nil: nodes have none
 	witness  *memoryWitness // nil: nodes have none
+	carrier  *carrier       // nil: nodes exchange no copies
 	started  int
 }
 
@@ -56,6 +57,7 @@ func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 type member struct {
 	*node.Node
 	t       *testing.T
+	id      events.NodeID
 	log     *memlog.Log
 	others  []*memlog.Log // of the further partitions
 	commit  *groupcommit.Committer
@@ -85,7 +87,7 @@ type options struct {
 func (f *fleet) start(name string, o options) *member {
 	f.t.Helper()
 	f.started++
-	m := &member{t: f.t, log: f.stream.Connect(o.faults), clock: clocktest.New(), fs: o.fs, done: make(chan struct{})}
+	m := &member{t: f.t, id: events.NodeID(name), log: f.stream.Connect(o.faults), clock: clocktest.New(), fs: o.fs, done: make(chan struct{})}
 	var incarnation events.Incarnation
 	copy(incarnation[:], name)
 	binary.BigEndian.PutUint32(incarnation[12:], uint32(f.started))
@@ -125,6 +127,9 @@ func (f *fleet) start(name string, o options) *member {
 	}
 	if f.witness != nil {
 		deps.Witness = f.witness
+	}
+	if f.carrier != nil {
+		deps.Replicas = f.carrier
 	}
 	cfg := node.Config{Node: events.NodeID(name), Settings: f.settings}
 	if o.config != nil {

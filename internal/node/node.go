@@ -47,16 +47,24 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
-	loads chan struct{} // admission to the origin: one token for each load
-	crew  crew
-	peers Peers // nil: pulses alone confirm
+	admission admission
+	turns     turns
+	crew      crew
+	peers     Peers // nil: pulses alone confirm
 	// questions has room for each question that waits.
 	questions chan struct{}
 	keeper    keeper
 	audit     auditor
-	stats     counters
-	steps     sync.Pool
-	readyMu   sync.Mutex
+
+	replicas Replicas // nil: no copies are exchanged
+	owners   owners
+	copier   copier
+	fetches  chan struct{} // one token for each question to owners
+	repairs  chan struct{} // the same for each copy on its way back into Redis
+
+	stats   counters
+	steps   sync.Pool
+	readyMu sync.Mutex
 }
 
 // New builds a node on deps. It starts nothing, but reads the disk's
@@ -80,9 +88,13 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		lease:       cfg.Settings.Lease - clock.Resolution,
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
-		loads:       make(chan struct{}, cfg.MaxLoads),
+		admission:   newAdmission(cfg.MaxLoads, cfg.LoadRate),
+		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
 		questions:   make(chan struct{}, maxQuestions),
+		replicas:    deps.Replicas,
+		fetches:     make(chan struct{}, maxFetches),
+		repairs:     make(chan struct{}, maxRepairs),
 	}
 	if mutant.On(mutant.NoWitness) {
 		n.witness = nil
@@ -90,6 +102,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
 	n.audit.init(n)
+	n.copier.init()
 	n.steps.New = func() any { return new([]coherence.Step) }
 	for i := range cfg.Settings.Partitions {
 		p := &partition{n: n, index: i, log: deps.Logs[i], out: deps.Committers[i], versions: make(map[string]uint64)}
@@ -188,6 +201,15 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.peers != nil {
 		g.Go(func() error { return n.peers.Listen(following, n.incarnation, n.asked, n.confirmed) })
+	}
+	if n.replicas != nil {
+		g.Go(func() error { return n.place(following) })
+		g.Go(func() error { return n.copier.run(following, n) })
+		g.Go(func() error { return n.replicas.Listen(following, n.cfg.Node, n.received, n.answer) })
+	}
+
+	if n.turns.line != nil {
+		g.Go(func() error { return n.turns.line.Serve(following, n.incarnation, n.turns.announced, n.turnAsked) })
 	}
 
 	var fault error

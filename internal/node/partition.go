@@ -51,6 +51,7 @@ type partition struct {
 	blind atomic.Bool
 
 	pulses  pulses
+	short   shortcut
 	waiters waiters
 	own     ownRecords
 	flights flights

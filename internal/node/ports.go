@@ -99,4 +99,7 @@ type Committer interface {
 	// Append publishes changes in one record and returns where it landed and
 	// as what. Errors are those of events.Log.Publish.
 	Append(ctx context.Context, changes ...events.Change) (events.Position, events.ID, error)
+	// AppendNext is Append of a record that lands right behind last or not at
+	// all; see events.Log.PublishNext.
+	AppendNext(ctx context.Context, last events.Mark, changes ...events.Change) (events.Position, events.ID, error)
 }

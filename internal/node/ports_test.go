@@ -201,3 +201,16 @@ func (f *fleet) lastPulse() *events.Pulse {
 	f.t.Fatal("the log holds no pulse")
 	return nil
 }
+
+// slowShared is a shared tier whose lookups a barrier holds up once the copy,
+// or none, was found.
+type slowShared struct {
+	node.Shared
+	*barrier
+}
+
+func (s slowShared) Get(ctx context.Context, key string, dst []byte) (tiers.Entry, error) {
+	e, err := s.Shared.Get(ctx, key, dst)
+	_ = s.pass(context.Background())
+	return e, err
+}

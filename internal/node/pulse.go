@@ -31,6 +31,8 @@ type pulses struct {
 	ackedIn events.Epoch
 	// kick tells the loop that wanted has risen.
 	kick chan struct{}
+	// inFlight holds a token while a pulse is on its way.
+	inFlight chan struct{}
 	// void: pulses that began at or before this number prove nothing: the
 	// history changed after they began.
 	void uint64
@@ -49,22 +51,19 @@ func (q *pulses) init() {
 	q.heard = make(map[events.Incarnation]int64)
 	q.acked = make(map[events.Incarnation]events.Position)
 	q.kick = make(chan struct{}, 1)
+	q.inFlight = make(chan struct{}, 1)
 }
 
-// ask returns the number of a pulse that has not begun yet, and makes it
-// begin. A strong read may share that one and no earlier one (P51).
+// ask returns the number of a pulse that has not begun yet; see [partition.lead].
+// A strong read may share that one and no earlier one (P51).
 func (q *pulses) ask() uint64 {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	number := q.begun + 1
 	if q.begun > q.applied && mutant.On(mutant.SharePulseAlreadySent) {
 		number = q.begun
 	}
 	q.wanted = max(q.wanted, number)
-	q.mu.Unlock()
-	select {
-	case q.kick <- struct{}{}:
-	default:
-	}
 	return number
 }
 
@@ -182,13 +181,40 @@ func (p *partition) beat(ctx context.Context) error {
 		if p.n.leaving.Load() {
 			return nil
 		}
-		p.pulse(ctx)
+		p.pulses.inFlight <- struct{}{}
+		landed := p.pulse(ctx, false)
+		<-p.pulses.inFlight
+		if landed {
+			p.keepBracketsLogged(ctx)
+			p.forgetTheDead()
+		}
 		timer.Reset(p.n.cfg.Settings.PulseInterval())
 	}
 }
 
-// pulse publishes one pulse and waits for the log's answer.
-func (p *partition) pulse(ctx context.Context) {
+// lead sees to it that the pulse that the caller asked for begins: by itself,
+// which spares the machine the change to another goroutine, or behind the one
+// on its way.
+func (p *partition) lead(ctx context.Context) {
+	select {
+	case p.pulses.inFlight <- struct{}{}:
+		if p.pulses.unmet() && !p.n.leaving.Load() {
+			p.pulse(ctx, true)
+		}
+		<-p.pulses.inFlight
+	default:
+	}
+	if p.pulses.unmet() {
+		select {
+		case p.pulses.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// pulse publishes one pulse, waits for the log's answer, and reports whether
+// it landed; if short, it may take the shortcut. The caller holds inFlight.
+func (p *partition) pulse(ctx context.Context, short bool) bool {
 	// While the answer is out the committer keeps trying under the same id;
 	// but the next pulse, with a later start, is worth more than this one.
 	ctx, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.PulseInterval())
@@ -203,16 +229,24 @@ func (p *partition) pulse(ctx context.Context) {
 		}
 	}
 	p.pulses.note(number, s)
-	if _, _, err := p.out.Append(ctx, p.pulseNow(number)); err != nil {
+	done, err := false, error(nil)
+	if short {
+		if e, ok := p.shortcutFrom(); ok {
+			done, err = p.takeShortcut(ctx, number, s, e)
+		}
+	}
+	if !done {
+		_, _, err = p.out.Append(ctx, p.pulseNow(number))
+	}
+	if err != nil {
 		p.n.stats.pulsesFailed.Add(1)
 		if errors.Is(err, events.ErrNotLanded) && ctx.Err() == nil {
 			p.n.logger.Warn("pulse was refused by the log", "partition", p.index, "error", err)
 		}
-		return
+		return false
 	}
 	p.n.stats.pulses.Add(1)
-	p.keepBracketsLogged(ctx)
-	p.forgetTheDead()
+	return true
 }
 
 // forgetTheDead drops the members whose lease ran out long ago by this node's

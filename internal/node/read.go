@@ -111,6 +111,9 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			wait, cancel = context.WithTimeout(ctx, p.patience(o.Level))
 			defer cancel()
 		}
+		if v == consistency.Pulse {
+			p.lead(wait)
+		}
 		select {
 		case <-moved:
 		case <-wait.Done():
@@ -192,8 +195,10 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		}
 		dst = e[:0]
 	}
+	lost := false
 	if n.shared != nil {
 		e, err := n.shared.Get(ctx, key, dst)
+		lost = err == nil || errors.Is(err, tiers.ErrMiss)
 		switch {
 		case err == nil:
 			if p.servable(e, now, fence) || mutant.On(mutant.SharedTrusted) {
@@ -211,6 +216,13 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte)
 		case errors.Is(err, tiers.ErrUnavailable):
 			n.stats.sharedErrors.Add(1)
 		}
+	}
+	if e, ok := n.fetchOne(ctx, p, key, fence); ok {
+		n.adopt(p, e)
+		if lost {
+			n.repair(p, e)
+		}
+		return Result{Entry: e, Source: FromOwner}, true, fence
 	}
 	return Result{}, false, fence
 }

@@ -13,12 +13,14 @@ type counters struct {
 	diskHits, sharedHits, misses                                             atomic.Uint64
 	memoryRejected, sharedDead                                               atomic.Uint64
 	loads, joined, loadErrors, bypasses                                      atomic.Uint64
+	led, joinedFleet, turnsLost, turnNanos                                   atomic.Uint64
 	fillsRefused, notKept                                                    atomic.Uint64
 	writes, applied, keyFences, broadFences                                  atomic.Uint64
 	undecodable, corrupt, outrun                                             atomic.Uint64
-	pulses, pulsesFailed, waitsTimedOut                                      atomic.Uint64
+	pulses, shortcuts, pulsesFailed, waitsTimedOut                           atomic.Uint64
 	epochs, gaps, regressions                                                atomic.Uint64
 	sharedErrors, witnessErrors, disksLost, unwitnessed, acksRefused, pruned atomic.Uint64
+	replicas                                                                 replicaCounters
 }
 
 // Stats is a snapshot of what a node has counted since it was built, and of
@@ -33,6 +35,13 @@ type Stats struct {
 	// Loads are calls of loaders, Joined the readers who shared one, Bypasses
 	// the loads past the cache.
 	Loads, Joined, LoadErrors, Bypasses uint64
+	// Led are the loads that held the domain's turn, JoinedFleet those that
+	// another node's load answered, TurnsLost the turns that were another's
+	// when their load ended.
+	Led, JoinedFleet, TurnsLost uint64
+	// TurnWait is how long loads have waited for their turn or for another
+	// node's answer, together.
+	TurnWait time.Duration
 	// FillsRefused are loaded values that a fence had outrun; NotKept those
 	// for which a queue had no room.
 	FillsRefused, NotKept uint64
@@ -43,6 +52,9 @@ type Stats struct {
 	// Outrun Puts that lost to a higher row version.
 	Undecodable, Corrupt, Outrun        uint64
 	Pulses, PulsesFailed, WaitsTimedOut uint64
+	// Shortcuts are the pulses that proved by their acknowledgement that nothing
+	// was missing here, before they were read back.
+	Shortcuts uint64
 	// Epochs are epochs opened in the log, Gaps and Regressions why this node
 	// dropped everything.
 	Epochs, Gaps, Regressions              uint64
@@ -53,6 +65,26 @@ type Stats struct {
 	Pruned uint64
 	// AcksRefused are confirmations of another history.
 	AcksRefused uint64
+
+	// CopiesSent are copies that were handed over for an owner, CopiesDropped
+	// those that were not: a queue was full, the copy too large, the witness
+	// or the way there out of reach.
+	CopiesSent, CopiesDropped uint64
+	// CopiesReceived are those that came from others; each is among CopiesKept
+	// or CopiesRefused (dead, older than what is here, of another history).
+	CopiesReceived, CopiesKept, CopiesRefused uint64
+	// Fetches are questions to owners, FetchesFailed those without an answer.
+	// OwnerHits and FetchMisses are keys asked for, found alive or not.
+	Fetches, FetchesFailed, OwnerHits, FetchMisses uint64
+	// CopiesLent are copies given to others who asked.
+	CopiesLent uint64
+	// Rebalances are walks over the disk because members came or went,
+	// RowsWalked the copies looked at there, CopiesMoved those that were sent
+	// to new owners (among CopiesSent too).
+	Rebalances, RowsWalked, CopiesMoved uint64
+	// Unplaced is 1 while members have come or gone and the copies here have
+	// not followed yet, or the members are not known for long enough.
+	Unplaced int
 
 	Partitions []PartitionStats
 	Members    int
@@ -78,14 +110,19 @@ func (n *Node) Stats() Stats {
 		DiskHits: c.diskHits.Load(), SharedHits: c.sharedHits.Load(), Misses: c.misses.Load(),
 		MemoryRejected: c.memoryRejected.Load(), SharedDead: c.sharedDead.Load(),
 		Loads: c.loads.Load(), Joined: c.joined.Load(), LoadErrors: c.loadErrors.Load(), Bypasses: c.bypasses.Load(),
+		Led: c.led.Load(), JoinedFleet: c.joinedFleet.Load(), TurnsLost: c.turnsLost.Load(), TurnWait: time.Duration(c.turnNanos.Load()),
 		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(),
 		Writes: c.writes.Load(), Applied: c.applied.Load(), KeyFences: c.keyFences.Load(), BroadFences: c.broadFences.Load(),
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
-		Pulses: c.pulses.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
+		Pulses: c.pulses.Load(), Shortcuts: c.shortcuts.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
 		Epochs: c.epochs.Load(), Gaps: c.gaps.Load(), Regressions: c.regressions.Load(),
 		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
 		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
 		Members: len(n.Members()), Audit: n.audit.stats(),
+	}
+	c.replicas.into(&s)
+	if n.replicas != nil && n.owners.done.Load() != n.owners.now.Load() {
+		s.Unplaced = 1
 	}
 	now := n.clock.Now().Holder
 	for _, p := range n.parts {

@@ -120,6 +120,10 @@ func (p *partition) raise(ctx context.Context, from Testimony) error {
 	if !ok {
 		return errUnwitnessed
 	}
+	return p.raiseTo(ctx, from, t)
+}
+
+func (p *partition) raiseTo(ctx context.Context, from, t Testimony) error {
 	kept, err := p.n.witness.Raise(ctx, p.index, from, t)
 	if err == nil && kept.Epoch != t.Epoch && kept != from && p.leftEpoch(kept.Epoch) {
 		kept, err = p.n.witness.Raise(ctx, p.index, kept, t)
@@ -127,6 +131,10 @@ func (p *partition) raise(ctx context.Context, from Testimony) error {
 	if err != nil {
 		p.n.stats.witnessErrors.Add(1)
 		return fmt.Errorf("%w: %w", errUnwitnessed, err)
+	}
+	if kept == t {
+		p.testified.note(kept)
+		return nil
 	}
 	return p.agree(ctx, kept)
 }
@@ -183,10 +191,15 @@ func (c *contradiction) Unwrap() error { return c.HistoryError }
 // confirm extends fresh-as-of by the pulse at position r, once the witness
 // allows it.
 func (p *partition) confirm(ctx context.Context, number uint64, s start, epoch events.Epoch, r events.Position) {
+	p.confirmBy(ctx, number, s, epoch, r, p.raise)
+}
+
+// confirmBy is confirm with its own way to raise the witness to r.
+func (p *partition) confirmBy(ctx context.Context, number uint64, s start, epoch events.Epoch, r events.Position, raise raising) {
 	if p.n.witness != nil {
 		ctx, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.Lease)
 		defer cancel()
-		switch err := p.allowed(ctx, s, epoch, r); {
+		switch err := p.allowed(ctx, s, epoch, r, raise); {
 		case errors.Is(err, errUnwitnessed):
 			p.n.stats.unwitnessed.Add(1)
 		case err != nil:
@@ -198,7 +211,7 @@ func (p *partition) confirm(ctx context.Context, number uint64, s start, epoch e
 
 // allowed checks a pulse at r against what the witness kept before it set out,
 // and raises the witness to it (H3).
-func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r events.Position) error {
+func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r events.Position, raise raising) error {
 	before := s.witness
 	if s.read && before != (Testimony{}) {
 		switch {
@@ -223,8 +236,12 @@ func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r 
 	if p.testified.covers(epoch, r) {
 		return nil
 	}
-	return p.raise(ctx, from)
+	return raise(ctx, from)
 }
+
+// raising raises the witness; from is what one of a left epoch keeps, to be
+// replaced.
+type raising func(ctx context.Context, from Testimony) error
 
 // extend makes the node fresh as of when the pulse began, unless its history
 // changed since.

@@ -54,8 +54,11 @@ func (n *Node) spread(ctx context.Context, p *partition, e tiers.Entry, c *event
 	if c.Version.Known && !p.won(c) {
 		return
 	}
-	if c.Entry == nil && !n.fill(p, e) {
-		return
+	if c.Entry == nil {
+		if !n.fill(p, e) {
+			return
+		}
+		n.replicate(p, e)
 	}
 	n.keeper.share(ctx, p, e)
 }

@@ -1,6 +1,6 @@
 // Package peers carries the small messages between the nodes of a domain over
-// core NATS: questions ("have you applied this record?") and confirmations.
-// They may be lost, repeated and late; nothing that a guarantee rests on
+// core NATS: questions ("have you applied this record?") and confirmations,
+// turns to load a key, and announcements that a load has ended. They may be lost, repeated and late; nothing that a guarantee rests on
 // travels here alone.
 //
 // Subjects: tercet.<domain>.ack for questions, tercet.<domain>.ack.<incarnation>

@@ -1,6 +1,10 @@
 package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metric is one number of a snapshot S.
 type metric[S any] struct {
@@ -50,6 +54,11 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 func counter[S any](name, help string, value func(*S) uint64) metric[S] {
 	return metric[S]{desc(name+"_total", help), prometheus.CounterValue, "", func(s *S) float64 { return float64(value(s)) }}
+}
+
+// seconds is a counter of time.
+func seconds[S any](name, help string, value func(*S) time.Duration) metric[S] {
+	return metric[S]{desc(name+"_seconds_total", help), prometheus.CounterValue, "", func(s *S) float64 { return value(s).Seconds() }}
 }
 
 func gauge[S any](name, help string, value func(*S) uint64) metric[S] {

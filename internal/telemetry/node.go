@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,6 +17,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 		family("reads_answered", "Reads by the tier that answered; memory's are tercet_memory_lookups_total.", "source",
 			labelled[stats]{"disk", func(s *stats) uint64 { return s.DiskHits }},
 			labelled[stats]{"redis", func(s *stats) uint64 { return s.SharedHits }},
+			labelled[stats]{"owner", func(s *stats) uint64 { return s.OwnerHits }},
 			labelled[stats]{"none", func(s *stats) uint64 { return s.Misses }},
 		),
 		family("copies_rejected", "Copies that were found and were not alive, by tier.", "tier",
@@ -26,9 +28,28 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			labelled[stats]{"key", func(s *stats) uint64 { return s.KeyFences }},
 			labelled[stats]{"broad", func(s *stats) uint64 { return s.BroadFences }},
 		),
+		family("copies_received", "Copies that other nodes sent here, by what became of them.", "outcome",
+			labelled[stats]{"kept", func(s *stats) uint64 { return s.CopiesKept }},
+			labelled[stats]{"refused", func(s *stats) uint64 { return s.CopiesRefused }},
+		),
 		[]metric[stats]{
+			counter("copies_sent", "Copies handed over for a key's owners.", func(s *stats) uint64 { return s.CopiesSent }),
+			counter("copies_unsent", "Copies that were to go to an owner and did not: a full queue, too large, no way there.", func(s *stats) uint64 { return s.CopiesDropped }),
+			counter("copies_arrived", "Copies that other nodes sent here.", func(s *stats) uint64 { return s.CopiesReceived }),
+			counter("copies_lent", "Copies given to nodes that asked.", func(s *stats) uint64 { return s.CopiesLent }),
+			counter("copies_moved", "Copies sent to new owners because members came or went.", func(s *stats) uint64 { return s.CopiesMoved }),
+			counter("rebalances_started", "Walks over the disk because members came or went.", func(s *stats) uint64 { return s.Rebalances }),
+			counter("rebalance_rows", "Copies looked at in such walks.", func(s *stats) uint64 { return s.RowsWalked }),
+			gauge("rebalance_pending", "Whether members have come or gone and the copies have not followed yet (1).", func(s *stats) uint64 { return uint64(s.Unplaced) }),
+			counter("fetches_asked", "Questions to a key's owners.", func(s *stats) uint64 { return s.Fetches }),
+			counter("fetches_failed", "Questions to a key's owners that nobody answered in time.", func(s *stats) uint64 { return s.FetchesFailed }),
+			counter("fetch_misses", "Keys that no owner had a live copy of.", func(s *stats) uint64 { return s.FetchMisses }),
 			counter("loads_started", "Calls of loaders.", func(s *stats) uint64 { return s.Loads }),
 			counter("loads_joined", "Readers that shared a load of another.", func(s *stats) uint64 { return s.Joined }),
+			counter("loads_led", "Loads that held their key's turn in the domain.", func(s *stats) uint64 { return s.Led }),
+			counter("loads_joined_fleet", "Loads that another node's answered.", func(s *stats) uint64 { return s.JoinedFleet }),
+			counter("turns_lost", "Turns that were another node's when their load ended.", func(s *stats) uint64 { return s.TurnsLost }),
+			seconds("turn_wait", "How long loads waited for their turn or for another node's answer, together.", func(s *stats) time.Duration { return s.TurnWait }),
 			counter("loads_failed", "Loads that failed.", func(s *stats) uint64 { return s.LoadErrors }),
 			counter("loads_bypassing", "Loads past the cache.", func(s *stats) uint64 { return s.Bypasses }),
 			counter("fills_refused", "Loaded values that a fence had outrun.", func(s *stats) uint64 { return s.FillsRefused }),
@@ -39,6 +60,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("copies_corrupt", "Damaged copies that were met.", func(s *stats) uint64 { return s.Corrupt }),
 			counter("puts_outrun", "Puts that lost to a higher row version.", func(s *stats) uint64 { return s.Outrun }),
 			counter("pulses_published", "Pulses published.", func(s *stats) uint64 { return s.Pulses }),
+			counter("pulse_shortcuts", "Pulses whose acknowledgement proved that nothing was missing, before they were read back.", func(s *stats) uint64 { return s.Shortcuts }),
 			counter("pulses_failed", "Pulses that could not be published.", func(s *stats) uint64 { return s.PulsesFailed }),
 			counter("waits_expired", "Reads that waited for freshness in vain.", func(s *stats) uint64 { return s.WaitsTimedOut }),
 			counter("epochs_opened", "Epochs opened in the log.", func(s *stats) uint64 { return s.Epochs }),

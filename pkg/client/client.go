@@ -49,6 +49,9 @@ type ReadOption func(*node.ReadOptions)
 // At reads at level l instead of the default, which is Bounded by the lease.
 func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
 
+// LoadAlone loads without asking whether another process loads the key too.
+func LoadAlone() ReadOption { return func(o *node.ReadOptions) { o.LoadAlone = true } }
+
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
 func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (Value, error) {
@@ -84,7 +87,8 @@ func (c *Client) GetInto(ctx context.Context, key string, buf []byte) ([]byte, e
 }
 
 // GetOrLoad returns the value of key, and asks load for it if no tier has a
-// live copy: once for all callers of this process who ask meanwhile.
+// live copy: once for all callers, in any process of the domain, who ask
+// meanwhile.
 func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ...ReadOption) (Value, error) {
 	r, err := c.node.Get(ctx, key, nil, reading(adapt(load), opts))
 	if err != nil {

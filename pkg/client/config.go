@@ -61,8 +61,32 @@ type Config struct {
 	// at once; default 256.
 	LoadTimeout time.Duration
 	MaxLoads    int
+	// LoadRate is how many loads may begin in a second, in this process; 0: any
+	// number. With MaxLoads it guards the origin when much has to be loaded at
+	// once.
+	LoadRate float64
+	// LoadAlone: loads are shared within this process only. By default the
+	// processes of a domain load a key once between them; each load then costs
+	// one trip to Redis, or to a peer, while there are others.
+	LoadAlone bool
 	// MaxValue is the largest value in bytes; default 16 MiB.
 	MaxValue int
+
+	// Replication is how many members keep a copy of each loaded key for the
+	// others, on their disks; they are asked when Redis has no answer, before
+	// the origin. Default 2; negative: this process neither sends copies nor
+	// asks for them.
+	Replication int
+	// Guest joins without owning anything: no copies are kept here for others.
+	// For short visits, and for processes that should not give disk, or without
+	// a DataDir memory, to keys that they don't use.
+	Guest bool
+	// FetchTimeout bounds a question to those members; default 50 ms.
+	FetchTimeout time.Duration
+	// RebalanceRows and RebalanceBytes bound how fast copies move when members
+	// come or go: copies looked at and bytes sent, per second. Defaults 20,000
+	// and 8 MiB.
+	RebalanceRows, RebalanceBytes int
 
 	// Origin, if set, is asked by Get for what no tier has, and when the
 	// warmer wants a hot key loaded again. For keys that it does not know it

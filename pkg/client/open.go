@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/raptorflow/tercet/internal/clock"
+	"github.com/raptorflow/tercet/internal/copies"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/jslog"
@@ -136,6 +137,12 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Auditors, err = peers.NewAuditor(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
+	if deps.Replicas, err = copies.New(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
+	if deps.Line, err = peers.NewLine(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
@@ -147,6 +154,9 @@ func (c *Client) build(ctx context.Context) error {
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
+		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
+		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
+		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
 		OnApply: c.cfg.OnApply, OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
 	if err != nil {
@@ -211,6 +221,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	}
 	deps.Shared = c.l2
 	deps.Witness = witnessPort{c.l2}
+	deps.Turns = turnsPort{c.l2}
 	return nil
 }
 

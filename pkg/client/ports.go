@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
@@ -9,6 +10,7 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/redis"
+	"github.com/raptorflow/tercet/internal/turn"
 )
 
 // diskPort gives the disk tier the node's words: the tier stores fences as
@@ -55,4 +57,21 @@ func (w witnessPort) Read(ctx context.Context, partition int) (node.Testimony, e
 func (w witnessPort) Raise(ctx context.Context, partition int, from, to node.Testimony) (node.Testimony, error) {
 	t, err := w.tier.RaiseWitness(ctx, partition, redis.Witness(from), redis.Witness(to))
 	return node.Testimony(t), err
+}
+
+// turnsPort gives the turns that Redis grants the node's words.
+type turnsPort struct{ tier *redis.Tier }
+
+var _ node.Turns = turnsPort{}
+
+func (t turnsPort) Take(ctx context.Context, r turn.Request) (turn.Answer, error) {
+	return t.tier.TakeTurn(ctx, r)
+}
+
+func (t turnsPort) Extend(ctx context.Context, c turn.Claim, d time.Duration) (bool, error) {
+	return t.tier.ExtendTurn(ctx, c, d)
+}
+
+func (t turnsPort) Release(ctx context.Context, c turn.Claim) (turn.Ended, error) {
+	return t.tier.ReleaseTurn(ctx, c)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 
 type memberConfig struct {
 	Name, NATS, Redis, Dir string
+	// Small: one of many on this machine.
+	Small bool
 }
 
 type request struct {
@@ -47,6 +50,7 @@ type response struct {
 	Value, Source, Err string
 	Serving            bool
 	Replayed           uint64
+	Members            int
 }
 
 func beMember(text string) error {
@@ -57,7 +61,13 @@ func beMember(text string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	c, err := client.Open(ctx, client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20})
+	cfg := client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20}
+	if mc.Small {
+		cfg.DataDir, cfg.L1Size, cfg.DiskCache = "", 1<<20, 1<<20
+		cfg.RedisTimeout = 5 * time.Second         // the machine is busy, Redis is not away
+		cfg.Logger = slog.New(slog.DiscardHandler) // fifty of them say that Redis is gone
+	}
+	c, err := client.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -94,6 +104,14 @@ func obey(c *client.Client, q request) response {
 		}
 		v, err = c.Get(ctx, q.Key, client.At(l))
 		r.Value, r.Source = string(v.Bytes), v.Source
+	case "load": // from the origin at the URL that is the request's value
+		var v client.Value
+		v, err = c.GetOrLoad(ctx, q.Key, func(ctx context.Context, key string) (client.Loaded, error) {
+			return askOrigin(ctx, q.Value, key)
+		})
+		r.Value, r.Source = string(v.Bytes), v.Source
+	case "members":
+		r.Members = len(c.Node().Members())
 	case "set":
 		_, err = c.Set(ctx, q.Key, []byte(q.Value), client.Tags(q.Tags...))
 	}
@@ -116,7 +134,15 @@ type member struct {
 
 func (f *fleet) member(name string) *member {
 	f.t.Helper()
-	mc, err := json.Marshal(memberConfig{Name: name, NATS: f.nats.URL(), Redis: f.redis.URL(), Dir: f.config(name).DataDir})
+	m := f.spawn(memberConfig{Name: name, NATS: f.nats.URL(), Redis: f.redis.URL(), Dir: f.config(name).DataDir})
+	m.replayed = m.answer().Replayed
+	return m
+}
+
+// spawn starts a member, which answers once it is ready.
+func (f *fleet) spawn(config memberConfig) *member {
+	f.t.Helper()
+	mc, err := json.Marshal(config)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -137,7 +163,6 @@ func (f *fleet) member(name string) *member {
 	}
 	m := &member{t: f.t, cmd: cmd, in: json.NewEncoder(stdin), out: json.NewDecoder(bufio.NewReader(stdout)), pipe: stdin}
 	f.t.Cleanup(m.kill)
-	m.replayed = m.answer().Replayed
 	return m
 }
 

@@ -1,7 +1,7 @@
 // Package sim runs whole fleets in virtual time: the real shell of a node
 // (internal/node with its pure cores, the real memory tier and the real group
 // commit) over a log in memory and simulated disks, shared tier, witness,
-// peers and clocks, all of which fail as their originals do. A seed is one
+// peers, copies between nodes and clocks, all of which fail as their originals do. A seed is one
 // run: it decides the settings, the operations, the faults and every delay.
 //
 // [Run] must be called inside a testing/synctest bubble. It records every
@@ -22,7 +22,7 @@
 //     Everywhere writes return.
 //
 // Not covered: real technology, which test/chaos runs; the wire forms of
-// peers and of the shared tier; load once per fleet (G10).
+// peers, of copies and of the shared tier; load once per fleet (G10).
 //
 // Goroutines that wake at the same instant run in the scheduler's order, so
 // that a seed does not decide everything: running it again reproduces most

@@ -148,7 +148,7 @@ func (w *World) due(e *entry, r *read, l *ledger) string {
 		return "" // nobody can know of it any more
 	}
 	for _, c := range w.everywhere {
-		if c.partition == l.index && c.position == e.position && e.at <= c.returned && c.returned < r.start && e.lost > c.returned {
+		if c.partition == l.index && c.of(e) && e.at <= c.returned && c.returned < r.start && e.lost > c.returned {
 			return "G5 everywhere"
 		}
 	}
@@ -172,6 +172,13 @@ func (w *World) due(e *entry, r *read, l *ledger) string {
 		}
 	}
 	return ""
+}
+
+// of reports whether e is the record that was confirmed. Of two that one epoch
+// had at the same place, because the log lost the first, it is taken for the
+// first: whose the second is can't be told.
+func (c *confirmed) of(e *entry) bool {
+	return c.position == e.position && (c.epoch == e.epoch || c.epoch == 0) && !e.again
 }
 
 // slowest is how long d takes on the slowest clock that the domain allows.

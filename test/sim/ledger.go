@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +27,9 @@ type entry struct {
 	// witnessed: when it was lost, a witness that survives covered it.
 	witnessed bool
 	epoch     events.Epoch // in force behind it
-	changes   []events.Change
+	// again: the log has lost another record of the epoch that had this place.
+	again   bool
+	changes []events.Change
 	// all: it fences everything (an epoch, or a record nobody can decode).
 	all    bool
 	opens  bool // an epoch
@@ -75,7 +78,6 @@ func (l *ledger) takeLocked() {
 		r, err := events.DecodeRecord(d.Data)
 		if err != nil {
 			e.all = true
-			continue
 		}
 		e.changes = r.Changes
 		for _, c := range r.Changes {
@@ -96,6 +98,9 @@ func (l *ledger) takeLocked() {
 				e.all, e.opens, e.epoch = true, true, there.Epoch()
 			}
 		}
+		e.again = slices.ContainsFunc(l.entries[:e.order], func(o *entry) bool {
+			return o.position == e.position && o.epoch == e.epoch
+		})
 	}
 }
 

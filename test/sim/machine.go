@@ -170,6 +170,15 @@ func (m *machine) start() error {
 	if w.plan.peers {
 		deps.Peers = &peersPort{p: p, h: w.hub}
 	}
+	if w.plan.copies {
+		deps.Replicas = w.courier.port(p, w.plan.Seed)
+	}
+	if w.plan.turns {
+		deps.Line = newLinePort(p)
+		if w.plan.shared {
+			deps.Turns = &turnsPort{storePort{p: p, s: w.store}}
+		}
+	}
 	for i := range s.Partitions {
 		l := w.streams[i].Connect(p.faults())
 		if m.cutLog.Load() {
@@ -187,7 +196,7 @@ func (m *machine) start() error {
 	}
 	if p.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
-		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, AuditRate: auditRate,
+		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength, AuditRate: auditRate,
 	}); err != nil {
 		return err
 	}
@@ -293,6 +302,14 @@ type cable struct {
 var _ events.Log = (*cable)(nil)
 
 func (c *cable) Publish(ctx context.Context, id events.ID, data []byte) (events.Position, error) {
+	return c.publish(ctx, id, func() (events.Position, error) { return c.l.Publish(ctx, id, data) })
+}
+
+func (c *cable) PublishNext(ctx context.Context, last events.Mark, id events.ID, data []byte) (events.Position, error) {
+	return c.publish(ctx, id, func() (events.Position, error) { return c.l.PublishNext(ctx, last, id, data) })
+}
+
+func (c *cable) publish(ctx context.Context, id events.ID, publish func() (events.Position, error)) (events.Position, error) {
 	if err := c.p.pass(ctx); err != nil {
 		return 0, &events.PublishError{ID: id, Outcome: events.ErrNotLanded, Cause: err}
 	}
@@ -300,7 +317,7 @@ func (c *cable) Publish(ctx context.Context, id events.ID, data []byte) (events.
 	if c.p.isDead() && c.p.roll.chance(0.5) { // the other half were on the wire
 		return 0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: errDead}
 	}
-	at, err := c.l.Publish(ctx, id, data)
+	at, err := publish()
 	if dead := c.p.pass(c.p.w.ctx); dead != nil {
 		return 0, &events.PublishError{ID: id, Outcome: events.ErrIndeterminate, Cause: dead}
 	}

@@ -40,6 +40,7 @@ func (r *read) String() string {
 type confirmed struct {
 	partition int
 	position  events.Position
+	epoch     events.Epoch // 0 if its node did not know it
 	returned  time.Duration
 }
 
@@ -397,8 +398,8 @@ func (w *World) written(t consistency.Token, concern node.Concern) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.plan.settings.Partitions {
-		if at := t.At(i).Position; at != 0 {
-			w.everywhere = append(w.everywhere, &confirmed{partition: i, position: at, returned: now})
+		if at := t.At(i); at.Position != 0 {
+			w.everywhere = append(w.everywhere, &confirmed{partition: i, position: at.Position, epoch: at.Epoch, returned: now})
 		}
 	}
 }
@@ -525,6 +526,7 @@ func (w *World) final() {
 		}
 		time.Sleep(lease * 3 / 2)
 	}
+	w.once()
 	for _, m := range w.machines {
 		if !w.invalidate(m, events.Scope{Keys: []string{w.plan.keys[0]}}, node.Everywhere, false) {
 			w.violate("liveness", "an Everywhere write on %s does not return in the end", m.name)

@@ -14,6 +14,8 @@ type hub struct {
 	w  *World
 	mu sync.Mutex
 	of map[events.Incarnation]*peersPort
+	// lines are for messages about loads.
+	lines map[events.Incarnation]*linePort
 }
 
 // peersPort is one process's use of the hub.

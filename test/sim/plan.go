@@ -20,6 +20,8 @@ type plan struct {
 	shared        bool
 	witness       bool
 	peers         bool
+	copies        bool // processes exchange copies
+	turns         bool // nodes load in turns
 	guardSlots    int
 	rates         []int // of the machines' clocks, in ppm
 	history       historyMode
@@ -59,6 +61,7 @@ type noise struct {
 	repeated, dropped, overtaken, stalled, deliverySlow float64
 	peersLost, peersTwice, peersLate                    float64
 	storeLost, storeReplyLost, storeLate                float64
+	copiesLost, copiesTwice, copiesLate                 float64
 }
 
 // step is one operation or fault at its time.
@@ -170,7 +173,19 @@ func newPlan(seed uint64) *plan {
 	p.slowLoads = quiet(0.4)
 	p.deadWriters, p.zombieCommits = quiet(0.6), quiet(0.8)
 	p.drawSteps(d)
+	p.turns = d.chance(0.6)
+	p.drawCopies()
 	return p
+}
+
+// drawCopies draws from dice of its own, so that a seed's steps don't depend on
+// it.
+func (p *plan) drawCopies() {
+	d := newDice(p.Seed, "plan of copies")
+	p.copies = d.chance(0.6)
+	p.noise.copiesLost = pick(d, []float64{0, 0.1, 0.3})
+	p.noise.copiesTwice = pick(d, []float64{0, 0.2})
+	p.noise.copiesLate = pick(d, []float64{0, 0.2, 0.5})
 }
 
 func (p *plan) drawSteps(d *dice) {

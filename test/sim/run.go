@@ -32,6 +32,7 @@ type World struct {
 	ledgers  []*ledger
 	store    *store
 	hub      *hub
+	courier  *courier
 	origin   *origin
 	sessions []*session
 	roll     *dice
@@ -77,13 +78,14 @@ func Run(seed uint64) *Result {
 		store: newStore(p.settings.Partitions), puts: map[int]*put{},
 	}
 	w.ctx, w.end = context.WithCancel(context.Background())
-	w.hub = &hub{w: w, of: map[events.Incarnation]*peersPort{}}
+	w.hub = &hub{w: w, of: map[events.Incarnation]*peersPort{}, lines: map[events.Incarnation]*linePort{}}
+	w.courier = &courier{w: w, of: map[events.NodeID]*copiesPort{}}
 	w.origin = newOrigin(w.trace)
 	for range 2 {
 		w.sessions = append(w.sessions, &session{})
 	}
-	w.trace.add("run", "seed %d: %d partition(s), drift %d ppm, policy %s, log %s, disks %v, shared %v, witness %v, peers %v, inline %d, clocks %v ppm",
-		seed, p.settings.Partitions, p.settings.DriftPPM, p.settings.Policy, p.history, p.disks, p.shared, p.witness, p.peers, p.settings.InlineMax, p.rates)
+	w.trace.add("run", "seed %d: %d partition(s), drift %d ppm, policy %s, log %s, disks %v, shared %v, witness %v, peers %v, turns %v, copies %v, inline %d, clocks %v ppm",
+		seed, p.settings.Partitions, p.settings.DriftPPM, p.settings.Policy, p.history, p.disks, p.shared, p.witness, p.peers, p.turns, p.copies, p.settings.InlineMax, p.rates)
 	w.trace.add("run", "noise %+v", p.noise)
 	w.count.judged(withPartitions(p.settings.Partitions))
 	for i := range p.settings.Partitions {

@@ -11,6 +11,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
+	"github.com/raptorflow/tercet/internal/turn"
 )
 
 // store is the shared tier's server, and the witness's.
@@ -19,6 +20,8 @@ type store struct {
 	entries map[string]tiers.Entry // by epoch and key
 	witness []node.Testimony       // by partition
 	backups []backup
+	turns   turn.Table
+	start   time.Time
 }
 
 type backup struct {
@@ -27,7 +30,7 @@ type backup struct {
 }
 
 func newStore(partitions int) *store {
-	return &store{entries: map[string]tiers.Entry{}, witness: make([]node.Testimony, partitions)}
+	return &store{start: time.Now(), entries: map[string]tiers.Entry{}, witness: make([]node.Testimony, partitions)}
 }
 
 func (s *store) backUp() {
@@ -40,6 +43,7 @@ func (s *store) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.entries)
+	s.turns = turn.Table{}
 }
 
 func (s *store) forgetWitness() {
@@ -58,6 +62,7 @@ func (s *store) rollBack(roll *dice, witness bool) bool {
 	}
 	b := pick(roll, s.backups)
 	s.entries = maps.Clone(b.entries)
+	s.turns = turn.Table{}
 	if witness {
 		s.witness = slices.Clone(b.witness)
 	}

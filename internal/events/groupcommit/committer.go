@@ -122,6 +122,37 @@ func (c *Committer) Append(ctx context.Context, changes ...events.Change) (event
 	return k.outcome()
 }
 
+// AppendNext puts changes into one record that lands right behind last or not
+// at all, and waits for the outcome; see [events.Log.PublishNext]. While
+// another record is on its way it does not try: the cause is
+// [events.ErrNotNext].
+func (c *Committer) AppendNext(ctx context.Context, last events.Mark, changes ...events.Change) (events.Position, events.ID, error) {
+	draft, err := events.NewDraft(changes...)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return 0, events.ID{}, notLanded(err)
+	}
+	c.mu.Lock()
+	switch {
+	case c.closing:
+		err = events.ErrClosed
+	case c.flying:
+		err = events.ErrNotNext
+	}
+	if err != nil {
+		c.mu.Unlock()
+		return 0, events.ID{}, notLanded(err)
+	}
+	c.flying = true
+	id := c.nextID()
+	c.mu.Unlock()
+	defer c.landed()
+	at, err := c.log.PublishNext(ctx, last, id, draft.Append(make([]byte, 0, draft.Size())))
+	return at, id, err
+}
+
 func (k *call) outcome() (events.Position, events.ID, error) {
 	if k.flight == nil {
 		return 0, events.ID{}, k.err

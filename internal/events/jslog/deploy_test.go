@@ -189,4 +189,47 @@ func TestRolesCanDoTheirWorkAndNoMore(t *testing.T) {
 		})
 	}
 	open(t, as("cli", "c")) // it is still there, as it was
+
+	// Copies are the nodes' own business.
+	send := func(user, password string) error {
+		js, err := jetstream.New(as(user, password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		_, err = js.Publish(ctx, "tercet."+domain+".copy.node", []byte("x"), jetstream.WithExpectStream(jslog.CopyStream(domain)))
+		return err
+	}
+	if err := send("node", "n"); err != nil {
+		t.Errorf("a node can't send copies: %v", err)
+	}
+	for user, password := range map[string]string{"invalidator": "i", "warmer": "w"} {
+		if send(user, password) == nil {
+			t.Errorf("the %s could send copies", user)
+		}
+	}
+	nc := as("node", "n")
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies, err := js.CreateConsumer(t.Context(), jslog.CopyStream(domain), jetstream.ConsumerConfig{
+		FilterSubject: "tercet." + domain + ".copy.node", AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		t.Fatalf("a node can't follow its copies: %v", err)
+	}
+	if m, err := copies.Next(jetstream.FetchMaxWait(5 * time.Second)); err != nil || string(m.Data()) != "x" {
+		t.Errorf("a node does not get its copies: %v", err)
+	}
+	if _, err := nc.Subscribe("tercet."+domain+".fetch.node", func(m *nats.Msg) { _ = m.Respond([]byte("y")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := as("node", "n").Request("tercet."+domain+".fetch.node", nil, 5*time.Second); err != nil || string(m.Data) != "y" {
+		t.Errorf("nodes can't ask each other: %v", err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,18 +34,31 @@ const (
 	codeTooLarge    jetstream.ErrorCode = 10054 // message size exceeds maximum allowed
 	codeWrongStream jetstream.ErrorCode = 10060 // expected stream does not match
 	codeSealed      jetstream.ErrorCode = 10109 // invalid operation on sealed stream
+	codeWrongID     jetstream.ErrorCode = 10070 // wrong last msg ID
+	codeWrongLast   jetstream.ErrorCode = 10071 // wrong last sequence
 )
 
 // Publish implements [events.Log].
 func (p *partition) Publish(ctx context.Context, id events.ID, data []byte) (events.Position, error) {
-	a := &publication{p: p, msg: &nats.Msg{
-		Subject: p.want.Subjects[0],
-		Header: nats.Header{
-			jetstream.MsgIDHeader:          {id.String()},
-			jetstream.ExpectedStreamHeader: {p.want.Name},
-		},
-		Data: data,
-	}}
+	return p.publish(ctx, id, data, nats.Header{
+		jetstream.MsgIDHeader:          {id.String()},
+		jetstream.ExpectedStreamHeader: {p.want.Name},
+	})
+}
+
+// PublishNext implements [events.Log]. The server compares both the position
+// and the identity of its last record.
+func (p *partition) PublishNext(ctx context.Context, last events.Mark, id events.ID, data []byte) (events.Position, error) {
+	return p.publish(ctx, id, data, nats.Header{
+		jetstream.MsgIDHeader:             {id.String()},
+		jetstream.ExpectedStreamHeader:    {p.want.Name},
+		jetstream.ExpectedLastSeqHeader:   {strconv.FormatUint(uint64(last.Position), 10)},
+		jetstream.ExpectedLastMsgIDHeader: {last.ID.String()},
+	})
+}
+
+func (p *partition) publish(ctx context.Context, id events.ID, data []byte, h nats.Header) (events.Position, error) {
+	a := &publication{p: p, msg: &nats.Msg{Subject: p.want.Subjects[0], Header: h, Data: data}}
 	refused := func(cause error) error {
 		return &events.PublishError{ID: id, Outcome: events.ErrNotLanded, Cause: cause}
 	}
@@ -184,6 +198,10 @@ func (a *publication) answer(data []byte) (events.Position, error) {
 	switch ack.Error.ErrorCode {
 	case codeTooLarge, codeWrongStream, codeSealed:
 		a.final = true
+	case codeWrongID, codeWrongLast:
+		// An earlier attempt that landed without an answer reads like this, too.
+		a.final = true
+		return 0, fmt.Errorf("stream %s: %w: %w", a.p.want.Name, events.ErrNotNext, ack.Error)
 	}
 	if ack.Error.Code >= 500 {
 		// A server that failed while it stored may have stored.

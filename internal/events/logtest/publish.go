@@ -54,6 +54,34 @@ func testIndeterminate(t *testing.T, h Harness) {
 	}
 }
 
+func testNext(t *testing.T, h Harness) {
+	a := newAuthor(h.Log)
+	last := a.publish(t, 2)
+	refused := func(what string, behind events.Mark) {
+		t.Helper()
+		id, data := a.next(t)
+		_, err := h.Log.PublishNext(t.Context(), behind, id, data)
+		// Where a request was lost before the refusal, the outcome is open.
+		if !errors.Is(err, events.ErrNotNext) {
+			t.Errorf("behind %s: %v, want ErrNotNext", what, err)
+		}
+	}
+	refused("one that is not the last", last[0].Mark)
+	refused("another record at that place", events.Mark{Position: last[1].Position, ID: last[0].ID})
+	refused("the last record at another place", events.Mark{Position: last[1].Position + 1, ID: last[1].ID})
+	id, data := a.next(t)
+	at, err := h.Log.PublishNext(t.Context(), last[1].Mark, id, data)
+	switch {
+	case errors.Is(err, events.ErrIndeterminate): // its answer was lost
+		at = last[1].Position + 1
+	case err != nil || at != last[1].Position+1:
+		t.Fatalf("behind the last: position %d, %v; want %d", at, err, last[1].Position+1)
+	}
+	refused("one that was the last", last[1].Mark)
+	h.Foreign(t, []byte("foreign"))
+	refused("one with a foreign message behind it", events.Mark{Position: at, ID: id})
+}
+
 func testEndedContext(t *testing.T, h Harness) {
 	a := newAuthor(h.Log)
 	before := a.publish(t, 1)[0]

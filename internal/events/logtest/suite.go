@@ -53,6 +53,7 @@ var cases = []struct {
 	{"PublishedRecordsArriveInOrder", testOrder},
 	{"RepublishLandsOnce", testRepublish},
 	{"IndeterminateLandsOnce", testIndeterminate},
+	{"NextLandsBehindTheLastOnly", testNext},
 	{"EndedContextDoesNotLand", testEndedContext},
 	{"TooLargeDoesNotLand", testTooLarge},
 	{"LargestRecordLands", testLargest},

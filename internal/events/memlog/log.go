@@ -96,7 +96,15 @@ func (l *Log) cut() (bool, <-chan struct{}) {
 
 // Publish implements [events.Log].
 func (l *Log) Publish(ctx context.Context, id events.ID, data []byte) (events.Position, error) {
-	a := &publication{l: l, id: id, data: data}
+	return l.publish(ctx, &publication{l: l, id: id, data: data})
+}
+
+// PublishNext implements [events.Log].
+func (l *Log) PublishNext(ctx context.Context, last events.Mark, id events.ID, data []byte) (events.Position, error) {
+	return l.publish(ctx, &publication{l: l, id: id, data: data, next: &last})
+}
+
+func (l *Log) publish(ctx context.Context, a *publication) (events.Position, error) {
 	at, err := a.run(ctx)
 	if err == nil {
 		return at, nil
@@ -108,7 +116,7 @@ func (l *Log) Publish(ctx context.Context, id events.ID, data []byte) (events.Po
 			err = events.ErrClosed
 		}
 	}
-	return 0, &events.PublishError{ID: id, Outcome: outcome, Cause: err}
+	return 0, &events.PublishError{ID: a.id, Outcome: outcome, Cause: err}
 }
 
 func (l *Log) background(f func()) bool {
@@ -125,6 +133,7 @@ type publication struct {
 	l         *Log
 	id        events.ID
 	data      []byte
+	next      *events.Mark // what it must stand behind; nil: anything
 	attempts  int
 	uncertain bool // an attempt went without an answer
 	final     bool // refused for good
@@ -179,14 +188,11 @@ func (a *publication) attempt() answer {
 	case RequestLost:
 		return answer{after: after, err: context.DeadlineExceeded, none: true}
 	}
-	at, ok := a.l.stream.publish(a.id, a.data)
-	switch {
-	case !ok:
-		return answer{after: after, err: errNoStream}
-	case fate == AnswerLost:
+	at, err := a.l.stream.publish(a.id, a.data, a.next)
+	if fate == AnswerLost && !errors.Is(err, errNoStream) {
 		return answer{after: after, err: context.DeadlineExceeded, none: true}
 	}
-	return answer{at: at, after: after}
+	return answer{at: at, after: after, err: err, final: errors.Is(err, events.ErrNotNext)}
 }
 
 func (l *Log) publishFault(id events.ID, attempt int) (Fate, time.Duration) {

@@ -145,18 +145,23 @@ func (s *Stream) append(id events.ID, data []byte) events.Position {
 	return d.Position
 }
 
-// publish is what the server does with a client's record. It reports false if
-// there is no stream.
-func (s *Stream) publish(id events.ID, data []byte) (events.Position, bool) {
+// publish is what the server does with a client's record that must stand
+// behind next, if that is not nil.
+func (s *Stream) publish(id events.ID, data []byte, next *events.Mark) (events.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.missing {
-		return 0, false
+		return 0, errNoStream
+	}
+	if next != nil {
+		if n := len(s.records); n == 0 || s.records[n-1].Position != next.Position || s.records[n-1].ID != next.ID {
+			return 0, events.ErrNotNext
+		}
 	}
 	if p, ok := s.ids[id]; ok {
-		return p, true
+		return p, nil
 	}
-	return s.append(id, data), true
+	return s.append(id, data), nil
 }
 
 func (s *Stream) notify() {

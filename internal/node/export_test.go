@@ -1,0 +1,12 @@
+package node
+
+import (
+	"context"
+
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// FetchAll asks the other owners of keys for any copies, whether alive or not.
+func (n *Node) FetchAll(ctx context.Context, keys ...string) []tiers.Entry {
+	return n.fetch(ctx, n.parts[0], func(tiers.Entry) bool { return true }, keys...)
+}

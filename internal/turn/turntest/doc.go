@@ -1,0 +1,3 @@
+// Package turntest is the suite that whatever grants turns passes: the table
+// in a process, and Redis.
+package turntest
