@@ -32,6 +32,7 @@ var parts = []part{
 	{"replay", "a node's catching up beside a consumer's", runReplay},
 	{"publish", "writes, alone and 64 at once, beside JetStream publishes", runPublish},
 	{"strong", "strong reads beside JetStream publishes", runStrong},
+	{"everywhere", "Everywhere writes with three nodes beside JetStream publishes", runEverywhere},
 	{"broad", "an invalidation of a million copies beside one of a single key", runBroad},
 }
 

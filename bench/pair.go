@@ -117,7 +117,10 @@ func callers(n int, op func(caller int) error) side {
 }
 
 // medians returns a side that yields the median of what op took.
-func medians(op func() (time.Duration, error)) side {
+func medians(op func() (time.Duration, error)) side { return percentiles(0.5, op) }
+
+// percentiles returns a side that yields the q-quantile of what op took.
+func percentiles(q float64, op func() (time.Duration, error)) side {
 	var took []time.Duration
 	return func(d time.Duration) (float64, error) {
 		took = took[:0]
@@ -128,7 +131,7 @@ func medians(op func() (time.Duration, error)) side {
 			}
 			took = append(took, t)
 		}
-		return float64(quantile(took, 0.5)), nil
+		return float64(quantile(took, q)), nil
 	}
 }
 

@@ -17,8 +17,10 @@ type Config struct {
 	MaxValue int64
 	// Replication is how many nodes keep a copy of each key; 0: none.
 	Replication int
-	L1Size      int64 // bytes
-	L3Size      int64 // bytes
+	// AuditRate is how many reads a second are judged again; 0: none.
+	AuditRate float64
+	L1Size    int64 // bytes
+	L3Size    int64 // bytes
 
 	// Create makes the domain if it is missing, with the settings below, which
 	// are not used otherwise: a domain's constants are kept with its log.

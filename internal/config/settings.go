@@ -46,6 +46,7 @@ func defaults(b Binary) *Config {
 		DefaultTTL:  time.Hour,
 		MaxValue:    16 << 20,
 		Replication: 2,
+		AuditRate:   1,
 		L1Size:      256 << 20,
 		L3Size:      10 << 30,
 		DataDir:     "tercet-data",
@@ -95,6 +96,9 @@ func settings(c *Config) []setting {
 			usage: "memory for the process tier (L1)"},
 		{key: "l3.size", value: size(&c.L3Size, 1<<20), used: members,
 			usage: "disk for the disk tier (L3)"},
+
+		{key: "audit_rate", value: rateOrNone(&c.AuditRate), used: ForNode,
+			usage: "how many reads a second are judged again, by the log and by another node; 0: none"},
 
 		{key: "lease", value: positive(&c.Lease), used: every,
 			usage: "with --create: how long a node may serve after its last pulse"},

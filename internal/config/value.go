@@ -110,6 +110,17 @@ func rate(f *float64) value {
 	}, func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }, "number"}
 }
 
+// rateOrNone is a rate that may be 0, for none.
+func rateOrNone(f *float64) value {
+	return parsed[float64]{f, func(s string) (float64, error) {
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
+			return 0, fmt.Errorf("want a number, 0 or above")
+		}
+		return n, nil
+	}, func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }, "number"}
+}
+
 func truth(f *bool) value {
 	return parsed[bool]{f, func(s string) (bool, error) {
 		switch strings.ToLower(s) {

@@ -94,6 +94,7 @@ const (
 	FreshBeforeWitness
 	ShortcutAheadOfTiers
 	WriteUnwitnessed
+	BehindWitnessIgnored
 	ReturnBeforeApplied
 	OwnRecordNotChecked
 	EverywhereIsLogged
@@ -102,6 +103,8 @@ const (
 	MembersByLiveness
 	UnheardIsGone
 	StrangersForgotten
+	DeadRemembered
+	SilentForgotten
 	NoWaitAfterEpoch
 	WaiterJumps
 	HolderIsMonotonic
@@ -257,6 +260,7 @@ var all = [...]Info{
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
 	ShortcutAheadOfTiers:     {ShortcutAheadOfTiers, "shortcut-ahead-of-tiers", "P48", "a pulse behind a record that the tiers lack yet makes the node fresh"},
 	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},
+	BehindWitnessIgnored:     {BehindWitnessIgnored, "behind-witness-ignored", "H3", "a write returns although the witness knows of records that its node lacks"},
 	ReturnBeforeApplied:      {ReturnBeforeApplied, "return-before-applied", "P13, G2", "a write returns before its node has applied it"},
 	OwnRecordNotChecked:      {OwnRecordNotChecked, "own-record-not-checked", "H2, P12", "a writer does not look whose record stands at its position"},
 	EverywhereIsLogged:       {EverywhereIsLogged, "everywhere-is-logged", "G5", "an everywhere write waits for nobody"},
@@ -265,6 +269,8 @@ var all = [...]Info{
 	MembersByLiveness:        {MembersByLiveness, "members-by-liveness", "R9, P46", "a writer does not wait for members that missed two pulses"},
 	UnheardIsGone:            {UnheardIsGone, "unheard-is-gone", "R9, P47", "a member that was heard only before the writer listened counts as gone"},
 	StrangersForgotten:       {StrangersForgotten, "strangers-forgotten", "H4, P47", "a writer does not wait for members that it could not hear of"},
+	DeadRemembered:           {DeadRemembered, "dead-remembered", "P46", "members that died without a farewell are never forgotten"},
+	SilentForgotten:          {SilentForgotten, "silent-forgotten", "R9, P46", "a member that is silent for a moment is forgotten, its lease with it"},
 	NoWaitAfterEpoch:         {NoWaitAfterEpoch, "no-wait-after-epoch", "H4", "a new epoch does not make writers wait for its strangers"},
 	WaiterJumps:              {WaiterJumps, "waiter-jumps", "C2", "a waiting writer's clock jumps with the wall clock"},
 	HolderIsMonotonic:        {HolderIsMonotonic, "holder-is-monotonic", "C2, P45", "a lease's clock stands still while the machine is suspended"},

@@ -52,6 +52,9 @@ type Config struct {
 	Turn time.Duration
 	// MaxValue is the largest payload in bytes. Default 16 MiB.
 	MaxValue int
+	// AuditRate is how many reads a second are judged again, and how many writes
+	// are followed to the last node. Default 0: none.
+	AuditRate float64
 
 	// Replication is how many nodes keep a copy of each key for the others, if
 	// [Deps.Replicas] is there. More may: every node also keeps what it has
@@ -93,6 +96,9 @@ type Deps struct {
 	Turns Turns
 	// Peers may be nil: Everywhere writes then wait for pulses.
 	Peers Peers
+	// Auditors may be nil: what is audited is then judged by this node's view of
+	// the log alone.
+	Auditors Auditors
 	// Replicas may be nil: then no copies are exchanged with other nodes.
 	Replicas Replicas
 	Clock    clock.Clock

@@ -35,6 +35,7 @@ const lease = 5 * time.Second
 type fleet struct {
 	t        *testing.T
 	stream   *memlog.Stream
+	others   []*memlog.Stream // of the further partitions
 	settings events.Settings
 	shared   *sharedTier    // nil: nodes have none
 	witness  *memoryWitness // nil: nodes have none
@@ -55,18 +56,20 @@ func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 // member is a node with what it stands on.
 type member struct {
 	*node.Node
-	t      *testing.T
-	id     events.NodeID
-	log    *memlog.Log
-	commit *groupcommit.Committer
-	clock  *clocktest.Clock
-	fs     *vfs.MemFS
-	disk   *disk.Store
-	memory *memory.Cache
-	cancel context.CancelFunc
-	done   chan struct{}
-	fault  error
-	once   sync.Once
+	t       *testing.T
+	id      events.NodeID
+	log     *memlog.Log
+	others  []*memlog.Log // of the further partitions
+	commit  *groupcommit.Committer
+	commits []*groupcommit.Committer // of the further partitions
+	clock   *clocktest.Clock
+	fs      *vfs.MemFS
+	disk    *disk.Store
+	memory  *memory.Cache
+	cancel  context.CancelFunc
+	done    chan struct{}
+	fault   error
+	once    sync.Once
 }
 
 // options vary how a member is built.
@@ -89,17 +92,31 @@ func (f *fleet) start(name string, o options) *member {
 	copy(incarnation[:], name)
 	binary.BigEndian.PutUint32(incarnation[12:], uint32(f.started))
 	m.commit = must(groupcommit.New(m.log, groupcommit.Config{Publisher: incarnation}))(f.t)
-	m.memory = must(memory.New(memory.Config{Bytes: memory.MinBytes, GuardSlots: 1 << 12}))(f.t)
+	partition := func(key string) int { return node.Partition(key, f.settings.Partitions) }
+	m.memory = must(memory.New(memory.Config{
+		Bytes: memory.MinBytes, GuardSlots: 1 << 12, Partitions: f.settings.Partitions, Partition: partition,
+	}))(f.t)
 	deps := node.Deps{
 		Logs: []events.Log{m.log}, Committers: []node.Committer{m.commit}, Memory: m.memory,
 		Clock: m.clock, Incarnation: incarnation, Random: rand.Reader,
 		Logger: slog.New(slog.NewTextHandler(f.t.Output(), nil)),
 	}
+	for i := 1; i < f.settings.Partitions; i++ {
+		if len(f.others) < i {
+			f.others = append(f.others, memlog.NewStream())
+		}
+		log := f.others[i-1].Connect(o.faults)
+		commit := must(groupcommit.New(log, groupcommit.Config{Publisher: incarnation}))(f.t)
+		m.others, m.commits = append(m.others, log), append(m.commits, commit)
+		deps.Logs, deps.Committers = append(deps.Logs, log), append(deps.Committers, commit)
+	}
 	if !o.noDisk {
 		if m.fs == nil {
 			m.fs = vfs.NewCrashableMem()
 		}
-		m.disk = must(disk.Open(disk.Config{FS: m.fs, Dir: "l3", CacheBytes: 1 << 20, MemTableBytes: 1 << 20}))(f.t)
+		m.disk = must(disk.Open(disk.Config{
+			FS: m.fs, Dir: "l3", CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Partitions: f.settings.Partitions, Partition: partition,
+		}))(f.t)
 		deps.Disk = diskPort{m.disk}
 		if o.wrap != nil {
 			deps.Disk = o.wrap(deps.Disk)
@@ -163,6 +180,10 @@ func (m *member) stop() {
 		<-m.done
 		m.commit.Close()
 		m.log.Close()
+		for i := range m.others {
+			m.commits[i].Close()
+			m.others[i].Close()
+		}
 		if m.disk != nil {
 			_ = m.disk.Close() // one that died says so; that is a test's doing
 		}
@@ -185,6 +206,9 @@ func (m *member) crash(unsyncedPercent int) *vfs.MemFS {
 		UnsyncedDataPercent: unsyncedPercent, RNG: mathrand.New(mathrand.NewPCG(1, uint64(unsyncedPercent))),
 	})
 	m.log.Cut()
+	for _, l := range m.others {
+		l.Cut()
+	}
 	m.stop()
 	return left
 }

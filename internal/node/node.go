@@ -54,6 +54,7 @@ type Node struct {
 	// questions has room for each question that waits.
 	questions chan struct{}
 	keeper    keeper
+	audit     auditor
 
 	replicas Replicas // nil: no copies are exchanged
 	owners   owners
@@ -100,6 +101,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
+	n.audit.init(n)
 	n.copier.init()
 	n.steps.New = func() any { return new([]coherence.Step) }
 	for i := range cfg.Settings.Partitions {
@@ -190,6 +192,12 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.keeper.run(following) })
 	if n.disk != nil {
 		g.Go(func() error { return n.syncNowAndThen(following) })
+	}
+	if n.audit.every != 0 {
+		g.Go(func() error { return n.audit.run(following) })
+	}
+	if n.deps.Auditors != nil {
+		g.Go(func() error { return n.deps.Auditors.Advise(following, n.incarnation, n.audit.opinion) })
 	}
 	if n.peers != nil {
 		g.Go(func() error { return n.peers.Listen(following, n.incarnation, n.asked, n.confirmed) })

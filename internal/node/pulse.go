@@ -254,6 +254,12 @@ func (p *partition) pulse(ctx context.Context, short bool) bool {
 // anew, behind its pulse, and has served nothing in between.
 func (p *partition) forgetTheDead() {
 	before := p.n.clock.Waiter() - 4*int64(p.n.cfg.Settings.LeaseWait())
+	if mutant.On(mutant.SilentForgotten) {
+		before = p.n.clock.Waiter()
+	}
+	if mutant.On(mutant.DeadRemembered) {
+		return
+	}
 	heard := hearing{last: p.pulses.lastHeard(), since: p.n.listening.Load()}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -27,6 +27,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 	if scope != nil {
 		o = scope.inherit(o)
 	}
+	claim := n.audit.claim(p)
 	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
@@ -41,6 +42,9 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
 				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
 				p.served(scope, e)
+				if claim.at != 0 {
+					n.audit.take(p, claim, e)
+				}
 				if n.cfg.OnRead != nil {
 					n.cfg.OnRead(key, e)
 				}
@@ -50,6 +54,9 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		}
 	}
 	r, err := n.get(ctx, p, key, dst, o)
+	if claim.at != 0 && err == nil && !r.Stale && r.Source != FromOrigin {
+		n.audit.take(p, claim, r.Entry)
+	}
 	if n.cfg.OnRead != nil {
 		n.cfg.OnRead(key, r.Entry)
 	}

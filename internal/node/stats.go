@@ -90,6 +90,7 @@ type Stats struct {
 
 	Partitions []PartitionStats
 	Members    int
+	Audit      AuditStats
 }
 
 // PartitionStats is where a node stands in one partition.
@@ -119,7 +120,7 @@ func (n *Node) Stats() Stats {
 		Epochs: c.epochs.Load(), Gaps: c.gaps.Load(), Regressions: c.regressions.Load(),
 		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
 		Unwitnessed: c.unwitnessed.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
-		Members: len(n.Members()),
+		Members: len(n.Members()), Audit: n.audit.stats(),
 	}
 	c.replicas.into(&s)
 	if n.replicas != nil && n.owners.done.Load() != n.owners.now.Load() {

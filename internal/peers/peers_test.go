@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"time"
 
@@ -77,6 +78,67 @@ func FuzzDecode(f *testing.F) {
 		if c, err := decodeConfirmation(b); err == nil {
 			if again, err := decodeConfirmation(appendConfirmation(nil, c)); err != nil || again != c {
 				t.Errorf("%+v became %+v, %v", c, again, err)
+			}
+		}
+	})
+}
+
+func TestSightingsAndOpinionsTravel(t *testing.T) {
+	server := process.NATS(t)
+	connect := func() *Auditor {
+		nc, err := nats.Connect(server.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		a, err := NewAuditor(nc, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	asking, advising := connect(), connect()
+	other := events.Incarnation{2}
+	want := node.Sighting{Partition: 3, Epoch: 7, Key: "k", Birth: 40, Tags: []string{"a", "b"}, Claim: 42}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- advising.Advise(ctx, other, func(s node.Sighting) node.Opinion {
+			if !reflect.DeepEqual(s, want) {
+				t.Errorf("got %+v, want %+v", s, want)
+			}
+			return node.Objects
+		})
+	}()
+	for { // nobody may listen yet
+		one, done := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		got, err := asking.Consult(one, other, want)
+		done()
+		if err == nil {
+			if got != node.Objects {
+				t.Errorf("the opinion came back as %v", got)
+			}
+			break
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := asking.Consult(t.Context(), events.Incarnation{9}, want); err == nil || got != node.Abstains {
+		t.Errorf("nobody's opinion is %v, %v", got, err)
+	}
+	cancel()
+	if err := <-ended; err != context.Canceled {
+		t.Errorf("Advise returned %v", err)
+	}
+}
+
+func FuzzSighting(f *testing.F) {
+	f.Add(appendSighting(nil, node.Sighting{Partition: 1, Epoch: 2, Key: "k", Birth: 3, Claim: 4, Tags: []string{"t"}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := decodeSighting(b); err == nil {
+			if again, err := decodeSighting(appendSighting(nil, s)); err != nil || !reflect.DeepEqual(again, s) {
+				t.Errorf("%+v became %+v, %v", s, again, err)
 			}
 		}
 	})

@@ -76,7 +76,10 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			gauge("members", "Members of the domain, this node among them.", func(s *stats) uint64 { return uint64(max(s.Members, 0)) }),
 		},
 	)
-	return &collector[stats]{snapshot: snapshot, metrics: metrics, more: partitions, also: partitionDescs}
+	return &collector[stats]{snapshot: snapshot, metrics: metrics, more: func(s *stats, out chan<- prometheus.Metric) {
+		partitions(s, out)
+		audit(s, out)
+	}, also: append(auditDescs, partitionDescs...)}
 }
 
 var (

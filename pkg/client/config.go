@@ -96,6 +96,12 @@ type Config struct {
 	// 64 costs a read a nanosecond or two. 0: of none.
 	AccessSample int
 
+	// AuditRate is how many reads a second are judged again, by the log's fences
+	// and by another node, and how many writes are followed until the last node
+	// has them; what that finds is in the node's Stats. Default 1, which costs a
+	// hit nothing that can be measured; negative: none.
+	AuditRate float64
+
 	// Create makes the domain, with Settings, if it does not exist. For trials
 	// and tests: in production a domain is made once, on purpose.
 	Create bool
@@ -171,6 +177,7 @@ func (c Config) withDefaults() Config {
 	preset(&c.L1Size, 64<<20)
 	preset(&c.L3Size, 10<<30)
 	preset(&c.DiskCache, 32<<20)
+	preset(&c.AuditRate, 1)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -134,6 +134,9 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Peers, err = peers.New(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
+	if deps.Auditors, err = peers.NewAuditor(c.nc, c.cfg.Domain); err != nil {
+		return err
+	}
 	if deps.Replicas, err = copies.New(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
@@ -154,7 +157,7 @@ func (c *Client) build(ctx context.Context) error {
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
-		OnApply: c.cfg.OnApply, OnRead: onRead,
+		OnApply: c.cfg.OnApply, OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
 	if err != nil {
 		return err

@@ -78,8 +78,16 @@ func (c *Counts) Missing() (out []string) {
 			out = append(out, j)
 		}
 	}
+	for _, n := range partitions {
+		if j := withPartitions(n); c.Judged[j] == 0 {
+			out = append(out, j)
+		}
+	}
 	return out
 }
+
+// withPartitions names the runs of domains with n partitions.
+func withPartitions(n int) string { return fmt.Sprintf("runs with %d partition(s)", n) }
 
 var noises = []string{
 	"log: slow answer", "log: request lost", "log: answer lost", "log: refused", "log: repeated", "log: dropped",
@@ -93,7 +101,7 @@ var noises = []string{
 var judges = []string{
 	"G2 session", "G3 bounded", "G4 strong", "G4b bracketed", "G5 everywhere", "G6 after a tier was rolled back",
 	"G7 on a restarted node", "G8 history", "G9 after a late copy", "G10 once", "G10 answered by another node's load", "liveness", "convergence",
-	"level bounded", "level eventual", "level session", "level strong",
+	"level bounded", "level eventual", "level session", "level strong", "audited reads",
 }
 
 // valueOf returns the versions in an encoded entry.

@@ -196,7 +196,7 @@ func (m *machine) start() error {
 	}
 	if p.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
-		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength,
+		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength, AuditRate: auditRate,
 	}); err != nil {
 		return err
 	}
@@ -207,6 +207,7 @@ func (m *machine) start() error {
 	m.mu.Unlock()
 	w.background(func() {
 		p.err = p.node.Run(ctx)
+		w.audited(m, p.node.Stats().Audit)
 		close(p.done)
 		if p.err != nil && !p.isDead() {
 			w.trace.add(m.name, "run ended: %v", p.err)

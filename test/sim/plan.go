@@ -82,6 +82,9 @@ func (s step) String() string {
 
 const lease = time.Second
 
+// partitions are the numbers that a run's domain may have.
+var partitions = []int{1, 1, 3, 8}
+
 // operations and their weights.
 var operations = []weighted{
 	{"read", 55}, {"session read", 12}, {"change", 14}, {"change everywhere", 8}, {"bracket", 7},
@@ -124,7 +127,7 @@ func newPlan(seed uint64) *plan {
 	d := newDice(seed, "plan")
 	p := &plan{Seed: seed, machines: 3, length: 9 * time.Second}
 	p.settings = events.Settings{
-		Partitions: pick(d, []int{1, 1, 1, 3}), Lease: lease, DriftPPM: pick(d, []int{10_000, 50_000, 200_000}),
+		Partitions: pick(d, partitions), Lease: lease, DriftPPM: pick(d, []int{10_000, 50_000, 200_000}),
 		MaxTTL: time.Minute, Outage: time.Minute, InlineMax: pick(d, []int{64 << 10, 64 << 10, 0}),
 		Policy: events.PolicyFence, Replicas: 1,
 	}

@@ -87,6 +87,7 @@ func Run(seed uint64) *Result {
 	w.trace.add("run", "seed %d: %d partition(s), drift %d ppm, policy %s, log %s, disks %v, shared %v, witness %v, peers %v, turns %v, copies %v, inline %d, clocks %v ppm",
 		seed, p.settings.Partitions, p.settings.DriftPPM, p.settings.Policy, p.history, p.disks, p.shared, p.witness, p.peers, p.turns, p.copies, p.settings.InlineMax, p.rates)
 	w.trace.add("run", "noise %+v", p.noise)
+	w.count.judged(withPartitions(p.settings.Partitions))
 	for i := range p.settings.Partitions {
 		s := memlog.NewStream()
 		w.streams = append(w.streams, s)

@@ -465,4 +465,3 @@ func TestCrashLeavesAPrefix(t *testing.T) {
 		}
 	}
 }
-

@@ -1,0 +1,390 @@
+package history
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/raptorflow/tercet/internal/consistency"
+	"github.com/raptorflow/tercet/pkg/client"
+	"github.com/raptorflow/tercet/test/process"
+)
+
+// memberEnv makes the test binary a member of the domain instead of a test: it
+// obeys lines of JSON on standard input, many at once.
+const memberEnv = "TERCET_HISTORY_MEMBER"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(memberEnv); text != "" {
+		if err := beMember(text); err != nil {
+			fmt.Fprintln(os.Stderr, "member:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+type memberConfig struct{ Name, NATS, Redis, Dir, Database string }
+
+type request struct {
+	ID             uint64
+	Op             string // get, load, set, invalidate, bracket, brackets, end
+	Key            string
+	Value          int64
+	Level          string
+	Bound          time.Duration
+	Token          string
+	Everywhere     bool
+	Bracket        client.BracketID
+	ExpiresMillis  int64
+	DieAfterCommit bool
+}
+
+type response struct {
+	ID    uint64
+	Value int64
+	// Err is what kind of failure it was: miss, nothing (certainly not
+	// landed), refused (not serving), or the error's text.
+	Err   string
+	Token string
+	Open  []client.BracketID
+}
+
+func beMember(text string) error {
+	signal.Ignore(os.Interrupt)
+	var mc memberConfig
+	if err := json.Unmarshal([]byte(text), &mc); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := client.Open(ctx, client.Config{
+		Domain: domain, NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 1 << 20,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	out := json.NewEncoder(os.Stdout)
+	say := func(r response) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = out.Encode(r) // nobody listens any more: the test is over
+	}
+	say(response{})
+	in := json.NewDecoder(bufio.NewReader(os.Stdin))
+	for {
+		var q request
+		if err := in.Decode(&q); err == io.EOF {
+			return c.Close(context.Background())
+		} else if err != nil {
+			return err
+		}
+		go func() { say(obey(c, database{mc.Database}, q)) }()
+	}
+}
+
+func obey(c *client.Client, db database, q request) (r response) {
+	r.ID = q.ID
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var opts []client.WriteOption
+	if q.Everywhere {
+		opts = append(opts, client.Everywhere())
+	}
+	var err error
+	var v client.Value
+	var token client.Token
+	switch q.Op {
+	case "get":
+		v, err = c.Get(ctx, q.Key, client.At(q.level()))
+		r.Value, _ = strconv.ParseInt(string(v.Bytes), 10, 64)
+	case "load":
+		v, err = c.GetOrLoad(ctx, q.Key, func(ctx context.Context, key string) (client.Loaded, error) {
+			n, err := db.query(ctx, key)
+			return client.Loaded{Value: strconv.AppendInt(nil, n, 10)}, err
+		}, client.At(q.level()))
+		r.Value, _ = strconv.ParseInt(string(v.Bytes), 10, 64)
+	case "set":
+		token, err = c.Set(ctx, q.Key, strconv.AppendInt(nil, q.Value, 10), opts...)
+	case "invalidate":
+		token, err = c.Invalidate(ctx, client.Invalidation{Keys: []string{q.Key}, Source: strconv.FormatInt(q.Value, 10)}, opts...)
+	case "bracket":
+		token, err = c.Bracketed(ctx, client.Invalidation{Keys: []string{q.Key}}, time.Second, func(ctx context.Context, id client.BracketID) error {
+			err := db.commit(ctx, q.Key, q.Value, id)
+			if q.DieAfterCommit {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}
+			return err
+		})
+	case "brackets":
+		for _, b := range c.Node().Brackets() {
+			if b.Overdue {
+				r.Open = append(r.Open, b.ID)
+			}
+		}
+	case "end":
+		token, err = c.Node().EndBracket(ctx, q.Bracket)
+	}
+	r.Token = token.String()
+	switch {
+	case err == nil:
+	case errors.Is(err, client.ErrNotFound):
+		r.Err = "miss"
+	case errors.Is(err, client.ErrNotLanded) && q.Op != "bracket": // its end may be what did not land
+		r.Err = "nothing"
+	case errors.Is(err, client.ErrNotServing):
+		r.Err = "refused"
+	default:
+		r.Err = err.Error()
+	}
+	if q.Op == "get" || q.Op == "load" {
+		r.Token = c.Token().String() // what this node has seen, the value's birth included
+	}
+	return r
+}
+
+func (q request) level() client.Level {
+	switch q.Level {
+	case "strong":
+		return client.Strong()
+	case "eventual":
+		return client.Eventual()
+	case "session":
+		t, err := client.ParseToken(q.Token)
+		if err != nil {
+			panic(err) // the test made it
+		}
+		return client.Session(t)
+	}
+	return client.Bounded(q.Bound)
+}
+
+// member is a node in a process of its own. Its methods are safe for concurrent
+// use.
+type member struct {
+	t    *testing.T
+	mc   []byte
+	name string
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	in      *json.Encoder
+	alive   bool
+	last    uint64
+	pending map[uint64]chan response
+}
+
+// start starts the process, or starts it again, and waits until it serves.
+func (m *member) start() {
+	m.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), memberEnv+"="+string(m.mc))
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	out := json.NewDecoder(bufio.NewReader(stdout))
+	var hello response
+	if err := out.Decode(&hello); err != nil {
+		m.t.Errorf("member %s does not come up: %v", m.name, err)
+		return
+	}
+	m.mu.Lock()
+	m.cmd, m.in, m.alive, m.pending = cmd, json.NewEncoder(stdin), true, map[uint64]chan response{}
+	m.mu.Unlock()
+	go m.listen(out)
+}
+
+// listen hands out the answers; when there are no more, whoever waits learns
+// that there will be none.
+func (m *member) listen(out *json.Decoder) {
+	for {
+		var r response
+		err := out.Decode(&r)
+		m.mu.Lock()
+		if err != nil {
+			m.alive = false
+			for _, ch := range m.pending {
+				close(ch)
+			}
+			clear(m.pending)
+			m.mu.Unlock()
+			return
+		}
+		ch := m.pending[r.ID]
+		delete(m.pending, r.ID)
+		m.mu.Unlock()
+		if ch != nil {
+			ch <- r
+		}
+	}
+}
+
+// do asks and waits. asked is false if the member was not there to be asked;
+// answered, if it died before it said anything.
+func (m *member) do(q request) (r response, asked, answered bool) {
+	m.mu.Lock()
+	if !m.alive {
+		m.mu.Unlock()
+		return r, false, false
+	}
+	m.last++
+	q.ID = m.last
+	ch := make(chan response, 1)
+	m.pending[q.ID] = ch
+	err := m.in.Encode(q)
+	m.mu.Unlock()
+	if err != nil {
+		return r, true, false
+	}
+	r, answered = <-ch
+	return r, true, answered
+}
+
+func (m *member) kill() {
+	m.mu.Lock()
+	cmd := m.cmd
+	m.mu.Unlock()
+	if cmd == nil {
+		return
+	}
+	_ = cmd.Process.Signal(syscall.SIGCONT)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // killed, or dead before
+}
+
+func (m *member) pause() {
+	_ = m.cmd.Process.Signal(syscall.SIGSTOP)
+	for process.Stopped(m.cmd.Process.Pid) != nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// awaitPending returns once the member has been asked n things that it has not
+// answered.
+func (m *member) awaitPending(n int) {
+	for {
+		m.mu.Lock()
+		have := len(m.pending)
+		m.mu.Unlock()
+		if have >= n {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (m *member) resume() { _ = m.cmd.Process.Signal(syscall.SIGCONT) }
+
+// database is a register for each key behind HTTP: each request is atomic. It
+// stands for the origin, and keeps abort markers as a table beside the rows
+// would.
+type database struct{ url string }
+
+type rows struct {
+	mu      sync.Mutex
+	rows    map[string]int64
+	aborted map[string]bool // bracket ids
+	done    map[string]bool // bracket ids that have committed
+}
+
+func (d *rows) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key, id := r.FormValue("key"), r.FormValue("bracket")
+	switch r.URL.Path {
+	case "/query":
+		fmt.Fprint(w, d.rows[key])
+	case "/commit":
+		if d.aborted[id] {
+			http.Error(w, "aborted", http.StatusConflict)
+			return
+		}
+		v, err := strconv.ParseInt(r.FormValue("value"), 10, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		d.rows[key], d.done[id] = v, true
+	}
+}
+
+// abort makes the bracket's commit impossible, unless it has happened.
+func (d *rows) abort(id client.BracketID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.aborted[fmt.Sprintf("%x", id)] = true
+}
+
+func (d *rows) read(key string) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rows[key]
+}
+
+func (d database) call(ctx context.Context, path string, form url.Values) (string, error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url+path+"?"+form.Encode(), nil)
+	if err != nil {
+		return "", err
+	}
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", path, strings.TrimSpace(string(b)))
+	}
+	return string(b), err
+}
+
+func (d database) query(ctx context.Context, key string) (int64, error) {
+	text, err := d.call(ctx, "/query", url.Values{"key": {key}})
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+func (d database) commit(ctx context.Context, key string, value int64, id client.BracketID) error {
+	_, err := d.call(ctx, "/commit", url.Values{"key": {key}, "value": {strconv.FormatInt(value, 10)}, "bracket": {fmt.Sprintf("%x", id)}})
+	return err
+}
+
+// seenOf returns where a token stands in the key's partition.
+func seenOf(token, key string, partitions int) consistency.Point {
+	t, err := client.ParseToken(token)
+	if err != nil {
+		panic(err) // a member made it
+	}
+	return t.At(partitionOf(key, partitions))
+}
