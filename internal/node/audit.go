@@ -261,7 +261,7 @@ func (a *auditor) follow(p *partition, at events.Position, began int64) {
 			}
 			return
 		}
-		a.count.writes.Add(1)
 		a.reach.observe(time.Duration(a.n.clock.Waiter() - began))
+		a.count.writes.Add(1)
 	})
 }

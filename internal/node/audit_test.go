@@ -90,7 +90,7 @@ func TestAuditorFindsNothing(t *testing.T) {
 				t.Errorf("blamed without a cause: %+v", s)
 			}
 		}
-		if s := b.Stats().Audit; s.Writes == 0 || s.Reach.Count != s.Writes || s.Reach.Sum <= 0 {
+		if s := b.Stats().Audit; s.Writes == 0 || s.Reach.Count < s.Writes || s.Reach.Sum <= 0 {
 			t.Errorf("writes were not followed: %+v", s)
 		}
 	})

@@ -10,11 +10,9 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
-	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
-	"github.com/raptorflow/tercet/internal/tiers/memory"
 )
 
 // replica is an origin that lags: it has come to a position of its own, in a
@@ -148,24 +146,14 @@ func TestValueBehindItsTagsSourceIsNotKept(t *testing.T) {
 	})
 }
 
-// split is a fleet of two partitions, without disks: f's log is the first.
-type split struct {
-	*fleet
-	second *memlog.Stream
-}
-
-// start starts a member whose log of the second partition has faults.
-func (f *split) start(name string, second memlog.Faults) *member {
+// startSplit starts a member of a fleet of two partitions, without a disk,
+// whose log of the second partition has faults.
+func (f *fleet) startSplit(name string, second memlog.Faults) *member {
 	f.t.Helper()
 	f.settings.Partitions = 2
-	return f.fleet.start(name, options{noDisk: true, deps: func(d *node.Deps) {
-		log := f.second.Connect(second)
-		c := must(groupcommit.New(log, groupcommit.Config{Publisher: d.Incarnation}))(f.t)
-		f.t.Cleanup(func() { c.Close(); log.Close() })
-		d.Memory = must(memory.New(memory.Config{Bytes: memory.MinBytes, GuardSlots: 1 << 12, Partitions: 2,
-			Partition: func(key string) int { return node.Partition(key, 2) }}))(f.t)
-		d.Logs, d.Committers = append(d.Logs, log), append(d.Committers, c)
-	}})
+	m := f.start(name, options{noDisk: true})
+	m.others[0].Inject(second)
+	return m
 }
 
 // in returns a key that lies in the partition.
@@ -181,8 +169,7 @@ func in(partition int, name string) string {
 // partitions that its own key does not lie in, too.
 func TestNestedReadsInheritTheLevel(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		s := &split{fleet: f, second: memlog.NewStream()}
-		a, b := s.start("a", memlog.Faults{}), s.start("b", memlog.Faults{Delay: func() time.Duration { return lease / 10 }})
+		a, b := f.startSplit("a", memlog.Faults{}), f.startSplit("b", memlog.Faults{Delay: func() time.Duration { return lease / 10 }})
 		part := in(1, "part")
 		a.put(part, "old")
 		for b.many(node.BatchOptions{}, part)[0] != "old" {

@@ -69,6 +69,9 @@ func (n *Node) spread(ctx context.Context, p *partition, e tiers.Entry, c *event
 	if c.Version.Known && !p.won(c) {
 		return
 	}
+	// The write has waited for its witness; its copies are worth no longer wait.
+	ctx, cancel := context.WithTimeout(ctx, unwitnessedFor)
+	defer cancel()
 	if c.Entry == nil {
 		if !n.fill(p, e) {
 			return
