@@ -28,9 +28,11 @@ type seenFences struct {
 	brackets map[events.BracketID]events.Scope
 }
 
+// seenFence is of one key, or of a scope if that is not nil.
 type seenFence struct {
 	at    events.Position
-	scope events.Scope
+	key   string
+	scope *events.Scope
 }
 
 // Bounds of what is remembered; whatever is reached first.
@@ -50,7 +52,7 @@ func (l *fenceLog) note(steps []coherence.Step) {
 		}
 		l.last = at
 		if s.Err != nil {
-			l.add(at, events.Scope{All: true})
+			l.add(seenFence{at: at, scope: &events.Scope{All: true}})
 			continue
 		}
 		for _, c := range s.Record.Changes {
@@ -63,11 +65,11 @@ func (l *seenFences) change(at events.Position, c events.Change) {
 	switch c := c.(type) {
 	case *events.Put:
 		if !c.Version.Known { // one that loses to a higher version fences nothing
-			l.add(at, events.Scope{Keys: []string{c.Key}})
+			l.add(seenFence{at: at, key: c.Key})
 		}
 	case *events.Invalidate:
 		if !c.Soft {
-			l.add(at, c.Scope)
+			l.add(seenFence{at: at, scope: &c.Scope})
 		}
 	case *events.Intent:
 		if l.brackets == nil {
@@ -76,10 +78,10 @@ func (l *seenFences) change(at events.Position, c events.Change) {
 		if _, open := l.brackets[c.Bracket]; !open {
 			l.brackets[c.Bracket] = c.Scope
 		}
-		l.add(at, c.Scope)
+		l.add(seenFence{at: at, scope: &c.Scope})
 	case *events.End:
 		if scope, open := l.brackets[c.Bracket]; open { // else its scope is not known here
-			l.add(at, scope)
+			l.add(seenFence{at: at, scope: &scope})
 			delete(l.brackets, c.Bracket)
 		}
 	case *events.EpochChange:
@@ -87,18 +89,25 @@ func (l *seenFences) change(at events.Position, c events.Change) {
 	}
 }
 
-func (l *seenFences) add(at events.Position, s events.Scope) {
-	l.fences = append(l.fences, seenFence{at, s})
-	l.names += size(s)
+func (l *seenFences) add(f seenFence) {
+	l.fences = append(l.fences, f)
+	l.names += f.size()
 	drop := 0
 	for ; len(l.fences)-drop > maxSeen || l.names > maxSeenNames && drop < len(l.fences)-1; drop++ {
-		l.names -= size(l.fences[drop].scope)
+		l.names -= l.fences[drop].size()
 		l.since = l.fences[drop].at
+		l.fences[drop] = seenFence{}
 	}
-	l.fences = slices.Delete(l.fences, 0, drop)
+	// What is in front is let go when append next moves the rest.
+	l.fences = l.fences[drop:]
 }
 
-func size(s events.Scope) int { return 1 + len(s.Keys) + len(s.Tags) + len(s.Prefixes) + len(s.Globs) }
+func (f seenFence) size() int {
+	if f.scope == nil {
+		return 1
+	}
+	return 1 + len(f.scope.Keys) + len(f.scope.Tags) + len(f.scope.Prefixes) + len(f.scope.Globs)
+}
 
 // killer returns the first fence at or below the claim that had killed the
 // copy, 0 if none had; known is false if some that might have are forgotten, or
@@ -110,15 +119,19 @@ func (l *fenceLog) killer(s Sighting) (at events.Position, known bool) {
 		return 0, false
 	}
 	for _, f := range l.fences {
-		if s.Birth < f.at && f.at <= s.Claim && covered(f.scope, s) {
+		if s.Birth < f.at && f.at <= s.Claim && f.covers(s) {
 			return f.at, true
 		}
 	}
 	return 0, s.Birth >= l.since && s.Claim <= l.last
 }
 
-// covered is the definition, word for word.
-func covered(scope events.Scope, s Sighting) bool {
+// covers is the definition, word for word.
+func (f seenFence) covers(s Sighting) bool {
+	if f.scope == nil {
+		return f.key == s.Key
+	}
+	scope := f.scope
 	if scope.All || slices.Contains(scope.Keys, s.Key) {
 		return true
 	}
