@@ -63,11 +63,7 @@ func (b *Batch) finish(op *pebble.DeferredBatchOp) {
 // putRow writes the row of key.
 func (b *Batch) putRow(key string, row change) {
 	b.s.filter.add(key)
-	op := b.put(kindKey, key, headerLen+len(row.held))
-	putHeader(op.Value, row.fence)
-	copy(op.Value[headerLen:], row.held)
-	b.finish(op)
-	b.c.rows[key] = row
+	b.next().add(rowChange{key, row})
 }
 
 // FenceKey fences key hard at p and drops its value. It does not read.
@@ -99,7 +95,7 @@ func (b *Batch) SoftenKey(key string, p events.Position) error {
 // there is none.
 func (b *Batch) current(key string) (row change, err error) {
 	if b.c != nil {
-		if row, ok := b.c.rows[key]; ok || b.c.dropped {
+		if row, ok := b.c.row(key); ok {
 			return row, nil
 		}
 	}
@@ -182,7 +178,7 @@ func (b *Batch) SetMeta(name string, blob []byte) {
 // waits for pebble only where [pendingMax] others do, and no longer than the
 // store lives.
 func (b *Batch) Commit() error {
-	if b.c == nil || b.c.b.Empty() {
+	if b.c == nil || b.c.b.Empty() && len(b.c.rows) == 0 {
 		return nil
 	}
 	if b.err != nil {

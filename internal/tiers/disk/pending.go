@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -34,44 +36,120 @@ type change struct {
 	held  []byte // the entry's bytes, nil for none
 }
 
+// rowChange is a key's row after a change.
+type rowChange struct {
+	key string
+	change
+}
+
 // commit is a batch on its way through the writer.
 type commit struct {
 	owner     *Batch
 	partition int
 	b         *pebble.Batch
-	// rows and versions are what b does to keys. dropped: rows that are not
-	// among them are gone.
-	rows     map[string]change
+	// rows are what it does to keys, in order; the writer adds them to b.
+	// dropped: rows that are not among them are gone.
+	rows    []rowChange
+	dropped bool
+	// versions are the row versions that b sets.
 	versions map[string]uint64
-	dropped  bool
+	// index finds the latest of many rows. It is made when somebody looks:
+	// most of those that a catching-up node writes nobody ever looks for.
+	indexing sync.Mutex
+	index    map[string]int
 }
 
+// fewRows are searched one by one.
+const fewRows = 16
+
 func newCommit(b *Batch) *commit {
-	return &commit{
-		owner: b, partition: b.partition, b: b.s.db.NewBatch(),
-		rows: make(map[string]change), versions: make(map[string]uint64),
+	return &commit{owner: b, partition: b.partition, b: b.s.db.NewBatch(), versions: make(map[string]uint64)}
+}
+
+// row returns the latest change of key; found also where the row is gone.
+func (c *commit) row(key string) (row change, found bool) {
+	if len(c.rows) <= fewRows {
+		for i := len(c.rows) - 1; i >= 0; i-- {
+			if c.rows[i].key == key {
+				return c.rows[i].change, true
+			}
+		}
+		return change{}, c.dropped
 	}
+	c.indexing.Lock()
+	defer c.indexing.Unlock()
+	if c.index == nil {
+		c.index = make(map[string]int, len(c.rows))
+		for i, r := range c.rows {
+			c.index[r.key] = i
+		}
+	}
+	if i, ok := c.index[key]; ok {
+		return c.rows[i].change, true
+	}
+	return change{}, c.dropped
+}
+
+func (c *commit) add(r rowChange) {
+	if c.index != nil {
+		c.index[r.key] = len(c.rows)
+	}
+	c.rows = append(c.rows, r)
 }
 
 // drop forgets the rows, since all of them are about to go.
 func (c *commit) drop() {
-	clear(c.rows)
-	clear(c.versions)
+	c.forget()
 	c.dropped = true
+}
+
+func (c *commit) forget() {
+	clear(c.rows) // don't keep the entries alive
+	c.rows, c.index = c.rows[:0], nil
+	clear(c.versions)
+	c.dropped = false
 }
 
 func (c *commit) reset() {
 	c.b.Reset()
-	clear(c.rows)
-	clear(c.versions)
-	c.dropped = false
+	c.forget()
+}
+
+// write adds the rows to the pebble batch: of each key the latest, and in
+// pebble's order, which it takes in faster.
+func (c *commit) write() error {
+	order := make([]int, len(c.rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Or(strings.Compare(c.rows[i].key, c.rows[j].key), i-j)
+	})
+	for n, i := range order {
+		r := &c.rows[i]
+		if n+1 < len(order) && c.rows[order[n+1]].key == r.key {
+			continue
+		}
+		op := c.b.SetDeferred(nameHead+len(r.key), headerLen+len(r.held))
+		putName(op.Key, c.partition, kindKey, r.key)
+		putHeader(op.Value, r.fence)
+		copy(op.Value[headerLen:], r.held)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // answer is nil: nobody waits.
 func (c *commit) answer() chan error { return nil }
 
 func (c *commit) do(s *Store) error {
-	if err := s.db.Apply(c.b, pebble.NoSync); err != nil {
+	err := c.write()
+	if err == nil {
+		err = s.db.Apply(c.b, pebble.NoSync)
+	}
+	if err != nil {
 		// The store is dead before anybody could miss the commit.
 		return s.failed("commit", err)
 	}
@@ -112,7 +190,7 @@ func (p *pending) row(partition int, key string, fn func(change)) bool {
 		if c.partition != partition {
 			continue
 		}
-		if row, ok := c.rows[key]; ok || c.dropped {
+		if row, ok := c.row(key); ok {
 			fn(row)
 			return true
 		}
