@@ -197,7 +197,7 @@ func (w *World) Explain(c Copy, key Fence) (Life, Reason) {
 	if c.Birth < w.horizon && !mutant.On(mutant.HorizonIgnored) {
 		return Dead, Reason{Cause: BelowHorizon, Position: w.horizon}
 	}
-	if len(w.brackets) > 0 && w.Bypass(c.Key, c.Tags) {
+	if len(w.brackets) > 0 && w.Bypass(c.Key, c.Tags) && !mutant.On(mutant.BracketsHarmless) {
 		return Dead, Reason{Cause: InBracket}
 	}
 	v := verdict{birth: c.Birth}

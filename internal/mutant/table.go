@@ -33,6 +33,7 @@ const (
 	EndWithoutFence
 	UnknownEndIgnored
 	BypassIgnoresTags
+	BracketsHarmless
 	DivergenceIgnored
 	FirstIsLast
 	EpochKeepsMembers
@@ -73,8 +74,6 @@ const (
 	JoinIgnoresToken
 	JoinIgnoresTags
 	JoinUnderLapsedLease
-	BypassJoined
-	BypassKept
 	CopiesOutrunWitness
 	SkipJoinGate
 	ServeAfterLeave
@@ -199,6 +198,7 @@ var all = [...]Info{
 	EndWithoutFence:          {EndWithoutFence, "end-without-fence", "R15", "an end closes its bracket, but fences nothing"},
 	UnknownEndIgnored:        {UnknownEndIgnored, "unknown-end-ignored", "H10", "the end of a bracket that is not known fences nothing"},
 	BypassIgnoresTags:        {BypassIgnoresTags, "bypass-ignores-tags", "R15, P24", "an open bracket does not keep copies with its tags from being stored"},
+	BracketsHarmless:         {BracketsHarmless, "brackets-harmless", "H7, R15", "copies under an open bracket live: they are served, kept and shared by readers"},
 	DivergenceIgnored:        {DivergenceIgnored, "divergence-ignored", "P22, H1", "digests in members' pulses are not compared"},
 	FirstIsLast:              {FirstIsLast, "first-is-last", "R9, P46", "a member's place in the log moves with each of its pulses"},
 	EpochKeepsMembers:        {EpochKeepsMembers, "epoch-keeps-members", "H4", "members of the old epoch, and how far they had come, count in the new one"},
@@ -239,8 +239,6 @@ var all = [...]Info{
 	JoinIgnoresToken:         {JoinIgnoresToken, "join-ignores-token", "R6, P26", "a reader joins a load that began before its session's place"},
 	JoinIgnoresTags:          {JoinIgnoresTags, "join-ignores-tags", "R6, P24", "a reader who joined takes a value whose tag was fenced before it came"},
 	JoinUnderLapsedLease:     {JoinUnderLapsedLease, "join-under-lapsed-lease", "H8", "a reader joins a load while the node is cut off"},
-	BypassJoined:             {BypassJoined, "bypass-joined", "H7", "readers under an open bracket share a load"},
-	BypassKept:               {BypassKept, "bypass-kept", "H7", "what is loaded under an open bracket is kept"},
 	CopiesOutrunWitness:      {CopiesOutrunWitness, "copies-outrun-witness", "H5", "a copy goes to L2 before the witness covers its birth"},
 	SkipJoinGate:             {SkipJoinGate, "skip-join-gate", "R8, P31", "a node serves before it has applied its first pulse"},
 	ServeAfterLeave:          {ServeAfterLeave, "serve-after-leave", "C5", "a node goes on serving when it sends its leave"},

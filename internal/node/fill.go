@@ -22,7 +22,7 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 	if scopeOf(ctx).loads(key) {
 		return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
 	}
-	if p.bypassing.Load() > 0 && p.bypassed(key) && !mutant.On(mutant.BypassJoined) && !mutant.On(mutant.BypassKept) {
+	if p.bypassing.Load() > 0 && p.bypassed(key) {
 		return n.bypass(ctx, p, key, o)
 	}
 	since := p.flights.count()
@@ -180,9 +180,7 @@ func (n *Node) fill(p *partition, e tiers.Entry) bool {
 func (p *partition) mayKeep(e tiers.Entry) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	c := copyOf(e)
-	alive := p.world.Judge(c, coherence.Fence{}) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
-	return alive && (!p.world.Bypass(c.Key, c.Tags) || mutant.On(mutant.BypassKept))
+	return p.world.Judge(copyOf(e), coherence.Fence{}) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
 }
 
 func (p *partition) fillDisk(e tiers.Entry) {
@@ -207,9 +205,7 @@ func (p *partition) filled(err error) {
 func (p *partition) mayLie(e tiers.Entry, f tiers.Fence) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	c := copyOf(e)
-	alive := p.world.Judge(c, fenceOf(f.Hard, f.Soft)) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
-	return alive && (!p.world.Bypass(c.Key, c.Tags) || mutant.On(mutant.BypassKept))
+	return p.world.Judge(copyOf(e), fenceOf(f.Hard, f.Soft)) == coherence.Alive || mutant.On(mutant.NoBroadCheckAtInsert)
 }
 
 // landed hands the load's result to a reader.

@@ -128,7 +128,7 @@ func (p *partition) joinable(f *flight, l consistency.Level, since uint64) bool 
 	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
 		return true
 	}
-	return (!p.bracketed(f.entry) || mutant.On(mutant.BypassJoined)) && p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	return p.judge(f.entry, coherence.Fence{}) == coherence.Alive
 }
 
 // bracketed reports whether an open bracket covers e, if only by a tag: its

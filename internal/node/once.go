@@ -193,7 +193,7 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 	}
 	// The key's own fences were minded by need: who came after a later one
 	// looks at since.
-	if e.Expired(n.clock.Now().Unix) || (p.bracketed(e) || p.judge(e, coherence.Fence{}) != coherence.Alive) && !mutant.On(mutant.TurnIgnoresTags) {
+	if e.Expired(n.clock.Now().Unix) || p.judge(e, coherence.Fence{}) != coherence.Alive && !mutant.On(mutant.TurnIgnoresTags) {
 		return false
 	}
 	f.answer(e, a.Since, FromOrigin)
