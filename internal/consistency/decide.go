@@ -84,9 +84,9 @@ func Decide(l Level, partition int, f Facts) Verdict {
 	switch {
 	case fresh:
 		return Serve
-	case f.Policy == events.PolicyServe && l.kind != KindStrong:
-		// Bounded and session reads of a domain that prefers answers: stale
-		// ones are marked, so that the caller can tell.
+	case f.Policy == events.PolicyServe && l.kind != KindStrong && f.Age >= f.Lease:
+		// Bounded and session reads of a domain that prefers answers, while the
+		// node is cut off: stale ones are marked, so that the caller can tell.
 		return ServeStale
 	}
 	return Pulse

@@ -20,8 +20,8 @@ type ReadOptions struct {
 	// Fallback says when a copy behind a soft fence will do.
 	Fallback Fallback
 
-	// inVain: the read has waited in vain for what its level demands, and goes
-	// to the origin past the cache.
+	// inVain: the node is behind what the read's level demands, so that it can't
+	// tell a loader which changes there were (P3).
 	inVain bool
 }
 

@@ -83,8 +83,8 @@ type want struct {
 	done, given bool
 	fence       coherence.Fence
 	spare       *spare
-	// past: to be loaded past the cache.
-	past bool
+	// past: to be loaded past the cache. inVain: see ReadOptions.
+	past, inVain bool
 
 	flight *flight
 	mine   bool
@@ -150,9 +150,12 @@ func (b *batch) lookIn(ctx context.Context, p *partition, ws []*want) {
 			}
 			for i, r := range found {
 				if r.Entry != nil {
-					r.Stale = v == consistency.ServeStale
+					if r.Stale = v == consistency.ServeStale; r.Stale && scopeOf(ctx) != nil {
+						scopeOf(ctx).sawStale()
+					}
 					ws[i].hit(ctx, r)
 				}
+				ws[i].inVain = v == consistency.ServeStale
 			}
 			return
 		case consistency.Pulse:

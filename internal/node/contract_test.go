@@ -259,3 +259,59 @@ func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
 		wants(4, "tagged", absent("t"))
 	})
 }
+
+// A node that is cut off, in a domain that prefers answers, can't tell a loader
+// which changes there were; and a value that is made of a marked copy is marked.
+func TestLoadsOfANodeThatIsCutOff(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.settings.Policy = events.PolicyServe
+		a := f.start("a", options{})
+		a.put("part", "old")
+		a.log.Cut()
+		f.pass(2 * lease)
+		known := true
+		load := func(ctx context.Context, _ string) (node.Loaded, error) {
+			_, known = node.RequiredSource(ctx)
+			r, err := a.Get(ctx, "part", nil, node.ReadOptions{})
+			return node.Loaded{Payload: append([]byte("of "), r.Entry.Payload()...)}, err
+		}
+		r, err := a.Get(context.Background(), "page", nil, node.ReadOptions{Load: load})
+		if err != nil || string(r.Entry.Payload()) != "of old" || !r.Stale {
+			t.Errorf("%q, stale %v, %v", r.Entry.Payload(), r.Stale, err)
+		}
+		if known {
+			t.Error("the loader was told a position")
+		}
+		answers := a.GetMany(context.Background(), []string{"other"}, node.BatchOptions{
+			Load: func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
+				_, known = node.RequiredSource(ctx)
+				return map[string]node.Loaded{"other": {Payload: []byte("v")}}, nil
+			}})
+		if answers[0].Err != nil || known {
+			t.Errorf("batch: %v, position known %v", answers[0].Err, known)
+		}
+	})
+}
+
+// A bound that is shorter than the pace of pulses is met by a pulse, in a domain
+// that prefers answers, too, and by a marked copy only if none comes through.
+func TestTightBoundAsksForAPulse(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.settings.Policy = events.PolicyServe
+		a := f.start("a", options{})
+		a.put("k", "v")
+		f.pass(50 * time.Millisecond)
+		tight := node.ReadOptions{Level: consistency.Bounded(time.Millisecond)}
+		if r, err := a.Get(context.Background(), "k", nil, tight); err != nil || r.Stale {
+			t.Fatalf("stale %v, %v", r.Stale, err)
+		}
+		a.log.Inject(memlog.Faults{Deliver: func(events.Position) memlog.Route { return memlog.Stalled }})
+		f.pass(50 * time.Millisecond)
+		if err := a.appends(&events.Invalidate{Scope: events.Scope{Keys: []string{"other"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := a.Get(context.Background(), "k", nil, tight); err != nil || !r.Stale {
+			t.Fatalf("stalled: stale %v, %v", r.Stale, err)
+		}
+	})
+}

@@ -56,6 +56,7 @@ func (p *partition) bypassed(key string) bool {
 // key too it takes its turn, and their answer if they have one.
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) {
 	scope := p.scope(ctx, key, f.birth, o.Level)
+	scope.unknown = o.inVain
 	started := n.crew.Go(func() {
 		h, answered := n.awaitTurn(ctx, p, key, f, fence, o)
 		if answered {
@@ -141,7 +142,7 @@ func nestedLoad(ctx context.Context) bool { return ctx.Value(nestedLoadKey{}) !=
 // where that is allowed, and reports whether it was.
 func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loaded) (bool, error) {
 	birth, tags, foreign, nested := scope.close(l.Tags)
-	f.nested = nested
+	f.nested, f.stale = nested, scope.isStale()
 	if mutant.On(mutant.BirthAfterLoad) {
 		birth = events.Position(p.applied.Load())
 	}
@@ -211,6 +212,9 @@ func (p *partition) mayLie(e tiers.Entry, f tiers.Fence) bool {
 // landed hands the load's result to a reader.
 func (n *Node) landed(ctx context.Context, p *partition, key string, f *flight) (Result, error) {
 	if s := scopeOf(ctx); s != nil {
+		if f.stale {
+			s.sawStale()
+		}
 		if f.entry != nil && !f.private {
 			s.saw(p, f.entry)
 		} else {
@@ -220,7 +224,7 @@ func (n *Node) landed(ctx context.Context, p *partition, key string, f *flight) 
 	if f.err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: f.err}
 	}
-	r := Result{Entry: append(tiers.Entry(nil), f.entry...), Source: f.source}
+	r := Result{Entry: append(tiers.Entry(nil), f.entry...), Source: f.source, Stale: f.stale}
 	if uint64(r.Entry.Birth()) > p.applied.Load() {
 		p.sawAhead(r.Entry) // another node's
 	}
@@ -249,7 +253,10 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}
 	}
-	r := Result{Entry: e, Source: FromOrigin}
+	r := Result{Entry: e, Source: FromOrigin, Stale: scope.isStale()}
+	if s := scopeOf(ctx); s != nil && r.Stale {
+		s.sawStale()
+	}
 	if h.Flags&tiers.FlagNegative != 0 {
 		return r, &Error{Op: "load", Key: key, Err: ErrNotFound}
 	}

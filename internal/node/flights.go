@@ -57,8 +57,9 @@ type flight struct {
 	// private: nobody may join the result, for it was read past the cache or
 	// is made of what can't be judged.
 	private bool
-	// nested: the loader has read copies, at the level of the flight.
-	nested bool
+	// nested: the loader has read copies, at the level of the flight. stale: one
+	// of them was marked so.
+	nested, stale bool
 }
 
 // board finds the running load that this reader may join, or books a new one,

@@ -31,10 +31,11 @@ type loadScope struct {
 	// unknown: the node has not applied what the read's level demands, and so
 	// does not know need.
 	unknown bool
-	// nested: the loader has read copies.
-	nested bool
-	birth  events.Position
-	tags   []string
+	// nested: the loader has read copies. stale: one of them was marked so, and
+	// the value must be, too.
+	nested, stale bool
+	birth         events.Position
+	tags          []string
 	// foreign: a copy of another partition or epoch went in, whose birth can't
 	// be compared with ours. The value is returned but not kept.
 	foreign bool
@@ -123,6 +124,22 @@ func (s *loadScope) sawUncached() {
 	s.mu.Lock()
 	s.foreign, s.nested = true, true
 	s.mu.Unlock()
+}
+
+// sawStale notes that a copy which the load read was marked as stale.
+func (s *loadScope) sawStale() {
+	for _, one := range s.each {
+		one.sawStale()
+	}
+	s.mu.Lock()
+	s.stale, s.foreign = true, true
+	s.mu.Unlock()
+}
+
+func (s *loadScope) isStale() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stale
 }
 
 // close returns what the load has gathered.

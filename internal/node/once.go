@@ -72,7 +72,7 @@ type held struct {
 // holds for that or nil, or once another node's load has answered: then f has
 // its value.
 func (n *Node) awaitTurn(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) (h *held, answered bool) {
-	if n.turns.line == nil || n.cfg.LoadAlone || o.LoadAlone || f.epoch == 0 || !p.accompanied() || p.lapsed() {
+	if n.turns.line == nil || n.cfg.LoadAlone || o.LoadAlone || o.inVain || f.epoch == 0 || !p.accompanied() || p.lapsed() {
 		return nil, false
 	}
 	ctx, cancel := n.loadContext(ctx)

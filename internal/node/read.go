@@ -95,10 +95,14 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
+				o.inVain = v == consistency.ServeStale
 				return n.miss(ctx, p, key, fence, o, spare)
 			}
 			p.served(scopeOf(ctx), r.Entry)
 			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
+			if s := scopeOf(ctx); s != nil && r.Stale {
+				s.sawStale()
+			}
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
 			}
@@ -160,7 +164,8 @@ func (p *partition) patience(l consistency.Level) time.Duration {
 	return p.n.cfg.WaitTimeout
 }
 
-// tooLate ends a read whose wait was in vain: never from the cache (P53).
+// tooLate ends a read whose wait was in vain: never from the cache (P53), but
+// for the marked copies of a domain that prefers answers.
 func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOptions) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, &Error{Op: "get", Key: key, Err: err}
@@ -168,6 +173,15 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 	n.stats.waitsTimedOut.Add(1)
 	if mutant.On(mutant.LateReadsServeCache) {
 		if r, ok, _ := n.lookup(ctx, p, key, nil, nil); ok {
+			return r, nil
+		}
+	}
+	if n.cfg.Settings.Policy == events.PolicyServe && o.Level.Kind() == consistency.KindBounded {
+		if r, ok, _ := n.lookup(ctx, p, key, nil, nil); ok && r.Entry.Flags()&tiers.FlagNegative == 0 {
+			if s := scopeOf(ctx); s != nil {
+				s.sawStale()
+			}
+			r.Stale = true
 			return r, nil
 		}
 	}
