@@ -91,13 +91,19 @@ func (b *bench) l3(ctx context.Context, n, payload int, target float64) error {
 	b.say("%d keys of %d B are on disk", n, payload)
 
 	rawAt, at := cursor{n: n}, cursor{n: n}
+	rawBuf := make([]byte, 0, payload)
 	rawGet := func() error {
 		i := rawAt.next()
 		v, closer, err := raw.Get(d.names[i])
-		if err != nil || !d.right(i, v) {
-			return errors.Join(err, wrong("pebble", d.keys[i], v))
+		if err != nil {
+			return err
 		}
-		return closer.Close()
+		// Both hand the value out, in the caller's memory.
+		rawBuf = append(rawBuf[:0], v...)
+		if err := closer.Close(); err != nil || !d.right(i, rawBuf) {
+			return errors.Join(err, wrong("pebble", d.keys[i], rawBuf))
+		}
+		return nil
 	}
 	buf := make([]byte, 0, payload+256)
 	asked := uint64(0)
