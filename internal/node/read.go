@@ -28,7 +28,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		o = scope.inherit(o)
 	}
 	claim := n.audit.claim(p)
-	if k := o.Level.Kind(); k == consistency.KindBounded || k == consistency.KindEventual {
+	if inMemory(o.Level) {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
 		// (P44).
@@ -63,6 +63,13 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 	return r, err
 }
 
+// inMemory reports whether Get looks into memory first, before it has decided
+// whether the node is fresh enough.
+func inMemory(l consistency.Level) bool {
+	k := l.Kind()
+	return k == consistency.KindBounded || k == consistency.KindEventual
+}
+
 // served notes what follows from handing out a copy: the session has seen its
 // birth, and the load that asked for it, if s is one, is made of it.
 func (p *partition) served(s *loadScope, e tiers.Entry) {
@@ -90,7 +97,14 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 		v := consistency.Decide(o.Level, p.index, f)
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
-			r, ok, fence := n.lookup(ctx, p, key, dst, spare)
+			var r Result
+			var ok bool
+			var fence coherence.Fence
+			if moved == nil && inMemory(o.Level) {
+				r, ok, fence = n.lookFurther(ctx, p, key, dst, spare)
+			} else {
+				r, ok, fence = n.lookup(ctx, p, key, dst, spare)
+			}
 			if v == consistency.Serve && !p.still(fresh, o.Level) {
 				continue // the lease ended while we looked: decide again
 			}
@@ -205,6 +219,12 @@ func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte,
 		spare.offer(p, e, now, coherence.Fence{}, FromMemory)
 		dst = e[:0]
 	}
+	return n.lookFurther(ctx, p, key, dst, spare)
+}
+
+// lookFurther is lookup beyond memory.
+func (n *Node) lookFurther(ctx context.Context, p *partition, key string, dst []byte, spare *spare) (Result, bool, coherence.Fence) {
+	now := n.clock.Now()
 	fence, e := p.lookupDisk(key, dst)
 	if e != nil {
 		if p.servable(e, now, fence) {
