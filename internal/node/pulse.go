@@ -181,7 +181,11 @@ func (p *partition) beat(ctx context.Context) error {
 		if p.n.leaving.Load() {
 			return nil
 		}
-		p.pulses.inFlight <- struct{}{}
+		select {
+		case p.pulses.inFlight <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		landed := p.pulse(ctx, false)
 		<-p.pulses.inFlight
 		if landed {

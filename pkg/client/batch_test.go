@@ -14,59 +14,60 @@ import (
 // Batches through real servers: one pipeline to Redis, one call of the loader,
 // one record.
 func TestBatches(t *testing.T) {
-	f := newFleet(t)
-	a, b := f.open("a"), f.open("b")
-	ctx := t.Context()
-	var calls [][]string
-	load := func(_ context.Context, keys []string) (map[string]client.Loaded, error) {
-		calls = append(calls, slices.Sorted(slices.Values(keys)))
-		out := map[string]client.Loaded{}
-		for _, k := range keys {
-			if !strings.HasPrefix(k, "none") {
-				out[k] = client.Loaded{Value: []byte("value of " + k), Tags: []string{"t"}}
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, b := f.open("a"), f.open("b")
+		ctx := t.Context()
+		var calls [][]string
+		load := func(_ context.Context, keys []string) (map[string]client.Loaded, error) {
+			calls = append(calls, slices.Sorted(slices.Values(keys)))
+			out := map[string]client.Loaded{}
+			for _, k := range keys {
+				if !strings.HasPrefix(k, "none") {
+					out[k] = client.Loaded{Value: []byte("value of " + k), Tags: []string{"t"}}
+				}
 			}
+			return out, nil
 		}
-		return out, nil
-	}
-	keys := []string{"none"}
-	for i := range 300 {
-		keys = append(keys, fmt.Sprint("k", i))
-	}
-	got, err := a.GetOrLoadMany(ctx, keys, load)
-	if err != nil || len(got) != 300 || len(calls) != 1 || len(calls[0]) != 301 {
-		t.Fatalf("%d values, %v, %d calls", len(got), err, len(calls))
-	}
-	await(t, "what a loaded to be shared", func() bool { v, err := b.GetMany(ctx, keys); return err == nil && len(v) == 300 })
-	fresh := f.open("c")
-	if v, err := fresh.GetMany(ctx, keys); err != nil || len(v) != 300 || v["k7"].Source != "redis" {
-		t.Fatalf("%d values, %v", len(v), err)
-	}
+		keys := []string{"none"}
+		for i := range 300 {
+			keys = append(keys, fmt.Sprint("k", i))
+		}
+		got, err := a.GetOrLoadMany(ctx, keys, load)
+		if err != nil || len(got) != 300 || len(calls) != 1 || len(calls[0]) != 301 {
+			t.Fatalf("%d values, %v, %d calls", len(got), err, len(calls))
+		}
+		await(t, "what a loaded to be shared", func() bool { v, err := b.GetMany(ctx, keys); return err == nil && len(v) == 300 })
+		fresh := f.open("c")
+		if v, err := fresh.GetMany(ctx, keys); err != nil || len(v) != 300 || v["k7"].Source != "redis" {
+			t.Fatalf("%d values, %v", len(v), err)
+		}
 
-	products := client.For[Product](a)
-	token, err := products.SetMany(ctx, map[string]Product{"p1": {Name: "boots"}, "p2": {Name: "socks"}}, client.Tags("t"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := client.For[Product](b).GetOrLoadMany(ctx, []string{"p1", "p2", "p3", "none"}, func(_ context.Context, keys []string) (map[string]client.Row[Product], error) {
-		return map[string]client.Row[Product]{"p3": {Value: Product{Name: "hat"}}, "none": {Answer: client.Answer{NotFound: true, Tags: []string{"t"}}}}, nil
-	}, client.At(client.Session(token)))
-	if err != nil || len(rows) != 3 || rows["p1"].Name != "boots" || rows["p3"].Name != "hat" {
-		t.Fatalf("%v, %v", rows, err)
-	}
+		products := client.For[Product](a)
+		token, err := products.SetMany(ctx, map[string]Product{"p1": {Name: "boots"}, "p2": {Name: "socks"}}, client.Tags("t"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := client.For[Product](b).GetOrLoadMany(ctx, []string{"p1", "p2", "p3", "none"}, func(_ context.Context, keys []string) (map[string]client.Row[Product], error) {
+			return map[string]client.Row[Product]{"p3": {Value: Product{Name: "hat"}}, "none": {Answer: client.Answer{NotFound: true, Tags: []string{"t"}}}}, nil
+		}, client.At(client.Session(token)))
+		if err != nil || len(rows) != 3 || rows["p1"].Name != "boots" || rows["p3"].Name != "hat" {
+			t.Fatalf("%v, %v", rows, err)
+		}
 
-	if _, err := a.InvalidateMany(ctx, []client.Invalidation{{Keys: []string{"p3"}}, {Tags: []string{"t"}}}, client.Everywhere()); err != nil {
-		t.Fatal(err)
-	}
-	if v, err := client.For[Product](b).GetMany(ctx, append(keys, "p1", "p2", "p3")); err != nil || len(v) != 0 {
-		t.Fatalf("%d values live behind the fences, %v", len(v), err)
-	}
+		if _, err := a.InvalidateMany(ctx, []client.Invalidation{{Keys: []string{"p3"}}, {Tags: []string{"t"}}}, client.Everywhere()); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := client.For[Product](b).GetMany(ctx, append(keys, "p1", "p2", "p3")); err != nil || len(v) != 0 {
+			t.Fatalf("%d values live behind the fences, %v", len(v), err)
+		}
 
-	down := errors.New("down")
-	_, err = a.GetOrLoadMany(ctx, []string{"x", "y"}, func(context.Context, []string) (map[string]client.Loaded, error) { return nil, down })
-	var failed *client.BatchError
-	if !errors.As(err, &failed) || len(failed.Errors) != 2 || !errors.Is(err, down) || !strings.Contains(err.Error(), `"x"`) {
-		t.Errorf("%v, want an error for each of both keys", err)
-	}
+		down := errors.New("down")
+		_, err = a.GetOrLoadMany(ctx, []string{"x", "y"}, func(context.Context, []string) (map[string]client.Loaded, error) { return nil, down })
+		var failed *client.BatchError
+		if !errors.As(err, &failed) || len(failed.Errors) != 2 || !errors.Is(err, down) || !strings.Contains(err.Error(), `"x"`) {
+			t.Errorf("%v, want an error for each of both keys", err)
+		}
+	})
 }
 
 // A client with an origin loads what a batch misses, and says which keys failed.

@@ -21,15 +21,30 @@ type fleet struct {
 	nats  *process.NATSServer
 	redis *process.RedisServer
 	dir   string
+	// partitions of the domain's log; 0 means one.
+	partitions int
 }
 
 func newFleet(t *testing.T) *fleet {
 	return &fleet{t: t, nats: process.NATS(t), redis: process.Redis(t), dir: t.TempDir()}
 }
 
+// inDomains runs a test in domains of one, three and eight partitions, each on
+// servers of its own.
+func inDomains(t *testing.T, test func(t *testing.T, f *fleet)) {
+	for _, n := range []int{1, 3, 8} {
+		t.Run(fmt.Sprintf("%d partitions", n), func(t *testing.T) {
+			f := newFleet(t)
+			f.partitions = n
+			test(t, f)
+		})
+	}
+}
+
 func (f *fleet) config(name string) client.Config {
 	s := client.DefaultSettings()
 	s.Lease = 2 * time.Second
+	s.Partitions = max(1, f.partitions)
 	return client.Config{
 		Domain: "shop", NATSURL: f.nats.URL(), RedisURL: f.redis.URL(),
 		DataDir: filepath.Join(f.dir, name), NodeID: name, L1Size: 8 << 20,
@@ -91,42 +106,43 @@ func get(t *testing.T, c *client.Client, key string, opts ...client.ReadOption) 
 }
 
 func TestThreeNodesAgree(t *testing.T) {
-	f := newFleet(t)
-	a, b, c := f.open("a"), f.open("b"), f.open("c")
-	ctx := t.Context()
-	token, err := a.Set(ctx, "product:17:detail", []byte("shoes"), client.Tags("category:3"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []*client.Client{a, b, c} {
-		if got := get(t, n, "product:17:detail", client.At(client.Session(token))); got != "shoes" {
-			t.Fatalf("read %q, want shoes", got)
-		}
-	}
-	for _, i := range []client.Invalidation{
-		{Keys: []string{"product:17:detail"}},
-		{Tags: []string{"category:3"}},
-		{Prefixes: []string{"product:17:"}},
-		{Globs: []string{"product:*:detail"}},
-		{All: true},
-	} {
-		if token, err = b.Set(ctx, "product:17:detail", []byte("shoes"), client.Tags("category:3")); err != nil {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, b, c := f.open("a"), f.open("b"), f.open("c")
+		ctx := t.Context()
+		token, err := a.Set(ctx, "product:17:detail", []byte("shoes"), client.Tags("category:3"))
+		if err != nil {
 			t.Fatal(err)
 		}
 		for _, n := range []*client.Client{a, b, c} {
 			if got := get(t, n, "product:17:detail", client.At(client.Session(token))); got != "shoes" {
-				t.Fatalf("%+v: read %q before, want shoes", i, got)
+				t.Fatalf("read %q, want shoes", got)
 			}
 		}
-		began := time.Now()
-		if token, err = c.Invalidate(ctx, i); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range []*client.Client{a, b, c} {
-			if got := get(t, n, "product:17:detail", client.At(client.Session(token))); got != "" {
-				t.Fatalf("%+v: read %q after, want nothing", i, got)
+		for _, i := range []client.Invalidation{
+			{Keys: []string{"product:17:detail"}},
+			{Tags: []string{"category:3"}},
+			{Prefixes: []string{"product:17:"}},
+			{Globs: []string{"product:*:detail"}},
+			{All: true},
+		} {
+			if token, err = b.Set(ctx, "product:17:detail", []byte("shoes"), client.Tags("category:3")); err != nil {
+				t.Fatal(err)
 			}
+			for _, n := range []*client.Client{a, b, c} {
+				if got := get(t, n, "product:17:detail", client.At(client.Session(token))); got != "shoes" {
+					t.Fatalf("%+v: read %q before, want shoes", i, got)
+				}
+			}
+			began := time.Now()
+			if token, err = c.Invalidate(ctx, i); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range []*client.Client{a, b, c} {
+				if got := get(t, n, "product:17:detail", client.At(client.Session(token))); got != "" {
+					t.Fatalf("%+v: read %q after, want nothing", i, got)
+				}
+			}
+			t.Logf("%+v: gone on three nodes after %v", i, time.Since(began))
 		}
-		t.Logf("%+v: gone on three nodes after %v", i, time.Since(began))
-	}
+	})
 }

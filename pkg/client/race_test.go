@@ -48,114 +48,116 @@ var scopes = map[string]client.Invalidation{
 // P23, P24, G1: a load that began before an invalidation and ends after it
 // never becomes visible, in any tier, on any node.
 func TestLoadOutrunByAFence(t *testing.T) {
-	f := newFleet(t)
-	a, b := f.open("a"), f.open("b")
-	const key = "product:17:detail"
-	for name, scope := range scopes {
-		for _, ground := range []string{"foreground", "background"} {
-			t.Run(name+" "+ground, func(t *testing.T) {
-				began, finish := make(chan struct{}), make(chan struct{})
-				reader, giveUp := context.WithCancel(t.Context())
-				defer giveUp()
-				refused := a.Node().Stats().FillsRefused
-				result := make(chan error, 1)
-				go func() {
-					v, err := a.GetOrLoad(reader, key, func(context.Context, string) (client.Loaded, error) {
-						close(began)
-						<-finish
-						return client.Loaded{Value: []byte("old"), Tags: []string{"category:3"}}, nil
-					})
-					if err == nil && string(v.Bytes) != "old" {
-						err = fmt.Errorf("the reader that began before got %q", v.Bytes)
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, b := f.open("a"), f.open("b")
+		const key = "product:17:detail"
+		for name, scope := range scopes {
+			for _, ground := range []string{"foreground", "background"} {
+				t.Run(name+" "+ground, func(t *testing.T) {
+					began, finish := make(chan struct{}), make(chan struct{})
+					reader, giveUp := context.WithCancel(t.Context())
+					defer giveUp()
+					refused := a.Node().Stats().FillsRefused
+					result := make(chan error, 1)
+					go func() {
+						v, err := a.GetOrLoad(reader, key, func(context.Context, string) (client.Loaded, error) {
+							close(began)
+							<-finish
+							return client.Loaded{Value: []byte("old"), Tags: []string{"category:3"}}, nil
+						})
+						if err == nil && string(v.Bytes) != "old" {
+							err = fmt.Errorf("the reader that began before got %q", v.Bytes)
+						}
+						result <- err
+					}()
+					<-began
+					if ground == "background" {
+						giveUp()
+						if err := <-result; err == nil {
+							t.Fatal("a reader that gave up got an answer")
+						}
 					}
-					result <- err
-				}()
-				<-began
-				if ground == "background" {
-					giveUp()
-					if err := <-result; err == nil {
-						t.Fatal("a reader that gave up got an answer")
-					}
-				}
-				token, err := b.Invalidate(t.Context(), scope)
-				if err != nil {
-					t.Fatal(err)
-				}
-				// a has applied the fence while the load still runs.
-				if got := get(t, a, "other", client.At(client.Session(token))); got != "" {
-					t.Fatalf("read %q under another key", got)
-				}
-				close(finish)
-				if ground == "foreground" {
-					if err := <-result; err != nil {
+					token, err := b.Invalidate(t.Context(), scope)
+					if err != nil {
 						t.Fatal(err)
 					}
-				}
-				await(t, "the load to be refused", func() bool { return a.Node().Stats().FillsRefused > refused })
-				for _, n := range []*client.Client{a, b} {
-					nothingAlive(t, n, key)
-					if got := get(t, n, key); got != "" {
-						t.Errorf("read %q, which was loaded before the fence", got)
+					// a has applied the fence while the load still runs.
+					if got := get(t, a, "other", client.At(client.Session(token))); got != "" {
+						t.Fatalf("read %q under another key", got)
 					}
-				}
-				if s := a.Node().Stats(); s.SharedErrors != 0 {
-					t.Errorf("%d errors of the shared tier: the test would not have seen a copy there", s.SharedErrors)
-				}
-			})
+					close(finish)
+					if ground == "foreground" {
+						if err := <-result; err != nil {
+							t.Fatal(err)
+						}
+					}
+					await(t, "the load to be refused", func() bool { return a.Node().Stats().FillsRefused > refused })
+					for _, n := range []*client.Client{a, b} {
+						nothingAlive(t, n, key)
+						if got := get(t, n, key); got != "" {
+							t.Errorf("read %q, which was loaded before the fence", got)
+						}
+					}
+					if s := a.Node().Stats(); s.SharedErrors != 0 {
+						t.Errorf("%d errors of the shared tier: the test would not have seen a copy there", s.SharedErrors)
+					}
+				})
+			}
 		}
-	}
+	})
 }
 
 // P26: who asks after a fence does not join a load that began before it.
 func TestOldLoadsAreNotJoined(t *testing.T) {
-	f := newFleet(t)
-	a := f.open("a")
-	const key = "product:17:detail"
-	for name, scope := range scopes {
-		t.Run(name, func(t *testing.T) {
-			began, finish := make(chan struct{}), make(chan struct{})
-			old := make(chan string, 1)
-			go func() {
-				v, _ := a.GetOrLoad(t.Context(), key, func(context.Context, string) (client.Loaded, error) {
-					close(began)
-					<-finish
-					return client.Loaded{Value: []byte("old"), Tags: []string{"category:3"}}, nil
-				})
-				old <- string(v.Bytes)
-			}()
-			<-began
-			if _, err := a.Invalidate(t.Context(), scope); err != nil {
-				t.Fatal(err)
-			}
-			fresh := make(chan string, 1)
-			go func() {
-				v, _ := a.GetOrLoad(t.Context(), key, func(context.Context, string) (client.Loaded, error) {
-					return client.Loaded{Value: []byte("new"), Tags: []string{"category:3"}}, nil
-				})
-				fresh <- string(v.Bytes)
-			}()
-			if name == "tag" {
-				// That the old load's value carries the tag is known only when
-				// it ends: the second reader may wait for it, but not take it.
-				close(finish)
-			} else if got := <-fresh; got != "new" {
-				t.Errorf("read %q while the old load ran, want new", got)
-			} else {
-				close(finish)
-			}
-			if name == "tag" {
-				if got := <-fresh; got != "new" {
-					t.Errorf("read %q, want new", got)
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a := f.open("a")
+		const key = "product:17:detail"
+		for name, scope := range scopes {
+			t.Run(name, func(t *testing.T) {
+				began, finish := make(chan struct{}), make(chan struct{})
+				old := make(chan string, 1)
+				go func() {
+					v, _ := a.GetOrLoad(t.Context(), key, func(context.Context, string) (client.Loaded, error) {
+						close(began)
+						<-finish
+						return client.Loaded{Value: []byte("old"), Tags: []string{"category:3"}}, nil
+					})
+					old <- string(v.Bytes)
+				}()
+				<-began
+				if _, err := a.Invalidate(t.Context(), scope); err != nil {
+					t.Fatal(err)
 				}
-			}
-			if got := <-old; got != "old" {
-				t.Errorf("the first reader got %q", got)
-			}
-			if _, err := a.Invalidate(t.Context(), client.Invalidation{All: true}); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
+				fresh := make(chan string, 1)
+				go func() {
+					v, _ := a.GetOrLoad(t.Context(), key, func(context.Context, string) (client.Loaded, error) {
+						return client.Loaded{Value: []byte("new"), Tags: []string{"category:3"}}, nil
+					})
+					fresh <- string(v.Bytes)
+				}()
+				if name == "tag" {
+					// That the old load's value carries the tag is known only when
+					// it ends: the second reader may wait for it, but not take it.
+					close(finish)
+				} else if got := <-fresh; got != "new" {
+					t.Errorf("read %q while the old load ran, want new", got)
+				} else {
+					close(finish)
+				}
+				if name == "tag" {
+					if got := <-fresh; got != "new" {
+						t.Errorf("read %q, want new", got)
+					}
+				}
+				if got := <-old; got != "old" {
+					t.Errorf("the first reader got %q", got)
+				}
+				if _, err := a.Invalidate(t.Context(), client.Invalidation{All: true}); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	})
 }
 
 // P4: a value made of cached values dies with each of them, and is as old as
@@ -207,40 +209,41 @@ func TestNestedLoadsInheritBirthAndTags(t *testing.T) {
 }
 
 func TestManyReadersOneLoad(t *testing.T) {
-	f := newFleet(t)
-	a := f.open("a")
-	var o origin
-	began, finish := make(chan struct{}), make(chan struct{})
-	load := func(ctx context.Context, key string) (client.Loaded, error) {
-		if o.loads.Load() == 0 {
-			close(began)
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a := f.open("a")
+		var o origin
+		began, finish := make(chan struct{}), make(chan struct{})
+		load := func(ctx context.Context, key string) (client.Loaded, error) {
+			if o.loads.Load() == 0 {
+				close(began)
+			}
+			<-finish
+			return o.load()(ctx, key)
 		}
-		<-finish
-		return o.load()(ctx, key)
-	}
-	const readers = 50
-	results := make(chan string, readers)
-	read := func() {
-		v, err := a.GetOrLoad(t.Context(), "k", load)
-		if err != nil {
-			results <- err.Error()
-			return
+		const readers = 50
+		results := make(chan string, readers)
+		read := func() {
+			v, err := a.GetOrLoad(t.Context(), "k", load)
+			if err != nil {
+				results <- err.Error()
+				return
+			}
+			results <- string(v.Bytes)
 		}
-		results <- string(v.Bytes)
-	}
-	go read()
-	<-began
-	for range readers - 1 {
 		go read()
-	}
-	await(t, "the readers to join", func() bool { return a.Node().Stats().Joined == readers-1 })
-	close(finish)
-	for range readers {
-		if got := <-results; got != "v0" {
-			t.Fatalf("read %q", got)
+		<-began
+		for range readers - 1 {
+			go read()
 		}
-	}
-	if n := o.loads.Load(); n != 1 {
-		t.Errorf("%d loads for %d readers of one key", n, readers)
-	}
+		await(t, "the readers to join", func() bool { return a.Node().Stats().Joined == readers-1 })
+		close(finish)
+		for range readers {
+			if got := <-results; got != "v0" {
+				t.Fatalf("read %q", got)
+			}
+		}
+		if n := o.loads.Load(); n != 1 {
+			t.Errorf("%d loads for %d readers of one key", n, readers)
+		}
+	})
 }
