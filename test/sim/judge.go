@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/clock"
@@ -237,7 +238,7 @@ func (w *World) judgeHistory(r *read, l *ledger) {
 		return // loaded now, whatever position the node had come to then
 	}
 	for i, b := range l.breaks {
-		if r.start < b+w.slowest(lease)+time.Microsecond || !l.witnessedBreak(i) {
+		if r.start < b+w.slowest(lease)+time.Microsecond || !l.witnessedBreak(i) || l.untold(i, r.start) {
 			continue
 		}
 		w.count.judged("G8 history")
@@ -269,6 +270,13 @@ func (w *World) lawless(r *read) bool {
 		}
 	}
 	return false
+}
+
+// unbracketed reports whether the log may have lost the intent of a bracket of
+// key, unwitnessed: then nobody is left to end it for a writer that does not.
+func (w *World) unbracketed(key string) bool {
+	l := w.ledgers[node.Partition(key, len(w.ledgers))]
+	return w.plan.history == unwitnessed && slices.Contains(w.plan.bracketed, key) && l.brokenBetween(0, w.trace.now())
 }
 
 // settledHistory reports whether row's partition promises convergence: its log

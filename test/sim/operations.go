@@ -524,7 +524,7 @@ func (w *World) final() {
 				}
 				for row, v := range r.values {
 					// A page is fenced with its rows only where their tags are.
-					if now := w.origin.read(row); k != w.plan.page && v != now && w.settledHistory(row) && !(w.orphaned.Load() && k == w.plan.bracketed[0]) {
+					if now := w.origin.read(row); k != w.plan.page && v != now && w.settledHistory(row) && !(w.orphaned.Load() && k == w.plan.bracketed[0]) && !w.unbracketed(row) {
 						w.violate("stale for ever", "%s; the origin has version %d", r, now)
 					}
 				}
