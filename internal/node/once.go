@@ -241,8 +241,7 @@ func (h *held) keepUp() {
 		return
 	}
 	until := h.n.clock.Waiter() + int64(h.n.cfg.LoadTimeout)
-	var extend func()
-	extend = func() {
+	extend := func() {
 		defer h.running.Done()
 		ctx, cancel := context.WithTimeout(h.n.life, h.n.cfg.Turn)
 		defer cancel()
