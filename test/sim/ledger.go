@@ -181,7 +181,7 @@ func (l *ledger) trim(first events.Position) {
 }
 
 // untold reports whether the i-th break may be unknown to every node at a
-// time, although a witness remembers it:
+// time, although a witness remembers it; the second is a hole (ADR 0015):
 //   - a later loss, which nobody witnessed, took the record of the epoch that
 //     followed it, and what is left is the history of before;
 //   - whoever had applied the lost records is gone, and the log was trimmed past
