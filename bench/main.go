@@ -26,6 +26,7 @@ type part struct {
 // parts in the order in which they run.
 var parts = []part{
 	{"L1", "a hit in memory beside freecache", runL1},
+	{"hits", "hit ratios of the memory tier and others on recorded traces (needs -traces)", runHits},
 	{"L2", "a hit in Redis beside go-redis", runL2},
 	{"L3", "a hit on disk beside pebble", runL3},
 	{"gone", "an invalidation until it acted on three nodes, beside delivery to three consumers", runGone},
@@ -57,6 +58,7 @@ type config struct {
 	records int
 	copies  int
 	json    string
+	traces  string
 	profile string
 	check   bool
 	chosen  []part
@@ -77,6 +79,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.records, "records", 250_000, "records to replay")
 	f.IntVar(&c.copies, "copies", 1_000_000, "copies that part broad invalidates at once")
 	f.StringVar(&c.json, "json", "", "write the result to this file")
+	f.StringVar(&c.traces, "traces", "", "directory of recorded traces, for part hits")
 	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile to this file")
 	f.BoolVar(&c.check, "check", false, "exit with 1 if a target is missed")
 	f.Usage = func() {

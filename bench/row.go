@@ -17,6 +17,7 @@ const (
 	nanoseconds unit = "ns"   // per operation or a percentile: less is better
 	perSecond   unit = "/s"   // more is better
 	count       unit = "each" // told, not judged
+	points      unit = "pt"   // of a hit ratio in percent
 )
 
 // row is one line of the result.
@@ -41,8 +42,11 @@ type row struct {
 	RawAllocs *float64 `json:"raw_allocs,omitempty"`
 	OurAllocs *float64 `json:"our_allocs,omitempty"`
 	MaxAllocs *float64 `json:"max_allocs,omitempty"`
-	Pass      bool     `json:"pass"`
-	Note      string   `json:"note,omitempty"`
+	// Least and Most bound Ours where it is judged by itself.
+	Least *float64 `json:"least,omitempty"`
+	Most  *float64 `json:"most,omitempty"`
+	Pass  bool     `json:"pass"`
+	Note  string   `json:"note,omitempty"`
 }
 
 // of returns the row with what was measured.
@@ -63,6 +67,9 @@ func (r row) judged() row {
 	if r.MaxAllocs != nil && *r.OurAllocs > *r.MaxAllocs {
 		r.Pass = false
 	}
+	if r.Least != nil && r.Ours < *r.Least || r.Most != nil && r.Ours > *r.Most {
+		r.Pass = false
+	}
 	return r
 }
 
@@ -77,7 +84,7 @@ func (r row) mark() string {
 	switch {
 	case !r.Pass:
 		return "MISS"
-	case r.Target == 0:
+	case r.Target == 0 && r.Least == nil && r.Most == nil:
 		return "-"
 	case r.Aim != 0 && r.keeps(r.Aim):
 		return "aim"
@@ -89,6 +96,8 @@ func (r row) mark() string {
 type result struct {
 	Facts facts `json:"facts"`
 	Rows  []row `json:"rows"`
+	// Hits are the hit ratios of part hits.
+	Hits []hitRow `json:"hits,omitempty"`
 }
 
 func (r result) missed() int {
@@ -154,6 +163,9 @@ func (u unit) format(v float64) string {
 		return fmt.Sprintf("%.1f ms", v/1e6)
 	case perSecond:
 		return fmt.Sprintf("%.0f/s", v)
+	}
+	if u == points {
+		return fmt.Sprintf("%.2f", v)
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 }

@@ -19,8 +19,11 @@ func Memory(snapshot func() memory.Stats) prometheus.Collector {
 		family("memory_puts_refused", "Copies that memory did not take, by reason.", "reason",
 			labelled[stats]{"too_large", func(s *stats) uint64 { return s.TooLarge }},
 			labelled[stats]{"outdated", func(s *stats) uint64 { return s.Outdated }},
+			labelled[stats]{"turned_away", func(s *stats) uint64 { return s.TurnedAway }},
 		),
 		[]metric[stats]{
+			gauge("memory_entries_on_trial", "Copies in memory's small segment for keys that are new.", func(s *stats) uint64 { return s.Young }),
+			gauge("memory_admission_generous", "1 while most new keys are let in at once, for that misses less.", func(s *stats) uint64 { return s.Generous }),
 			counter("memory_entries_evacuated", "Entries moved or dropped to make room.", func(s *stats) uint64 { return s.Evacuated }),
 			gauge("memory_entries", "Copies in memory.", func(s *stats) uint64 { return s.Entries }),
 		},

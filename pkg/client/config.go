@@ -39,7 +39,7 @@ type Config struct {
 	// restart begins with nothing.
 	DataDir string
 	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB.
-	// An entry may take a 1024th of L1Size; larger ones are served from
+	// An entry may take a 1024th of nine tenths of L1Size; larger ones are served from
 	// further out.
 	L1Size, L3Size int64
 	// DiskCache is the memory that the disk tier keeps blocks in; default

@@ -25,8 +25,9 @@ const (
 // Config says how large a cache is and where its time comes from.
 type Config struct {
 	// Bytes is the memory for copies, keys and headers, allocated at once.
-	// Default 64 MiB, at least 512 KiB. An entry may take a 1024th of it (less
-	// 24 bytes): with 64 MiB nothing above 64 KiB is kept here.
+	// Default 64 MiB, at least 512 KiB. From 4 MiB on a tenth of it, but at
+	// least 512 KiB, is for new keys. An entry may take a 1024th of the rest
+	// (less 24 bytes): with 64 MiB nothing above 57 KiB is kept here.
 	Bytes int
 	// Ticks is a coarse clock that never runs backwards, by which freecache
 	// tells recently used entries from others; a tick of 100 ms lasts for 13
@@ -49,12 +50,14 @@ type Config struct {
 // [Cache.Soften], [Cache.Replace] and [Cache.Reset] belong to the goroutine
 // that applies the key's partition.
 type Cache struct {
-	free   *freecache.Cache
+	free   *freecache.Cache // main
+	young  *freecache.Cache // nil in a cache too small for two
 	guards guards
-	door   door
+	admit  *admission
 
-	tooLarge atomic.Uint64
-	outdated atomic.Uint64
+	tooLarge   atomic.Uint64
+	outdated   atomic.Uint64
+	turnedAway atomic.Uint64
 
 	// Clearing freecache zeroes its counters; what they had counted is kept
 	// here, so that statistics only ever rise.
@@ -81,11 +84,15 @@ func New(cfg Config) (*Cache, error) {
 	case cfg.Partitions < 0 || cfg.Partitions > 1 && cfg.Partition == nil:
 		return nil, fmt.Errorf("%w memory tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
 	}
-	return &Cache{
-		free:   freecache.NewCacheCustomTimer(cfg.Bytes, timer(cfg.Ticks)),
+	c := &Cache{
 		guards: newGuards(cfg.GuardSlots, cfg.Partitions, cfg.Partition),
-		door:   newDoor(cfg.Bytes),
-	}, nil
+		admit:  newAdmission(cfg.Bytes),
+	}
+	c.free = freecache.NewCacheCustomTimer(c.admit.mainBytes, timer(cfg.Ticks))
+	if n := c.admit.youngBytes; n > 0 {
+		c.young = freecache.NewCacheCustomTimer(n, timer(cfg.Ticks))
+	}
+	return c, nil
 }
 
 // ticks is a Ticks function in freecache's eyes, which speaks of seconds and
@@ -115,38 +122,40 @@ func view(key string) []byte { return unsafe.Slice(unsafe.StringData(key), len(k
 // Fences of the key itself have acted on it already.
 func (c *Cache) Lookup(key string, dst []byte) (tiers.Entry, bool) {
 	b, err := c.free.GetWithBuf(view(key), dst)
+	if err != nil && c.young != nil {
+		b, err = c.young.GetWithBuf(view(key), dst)
+	}
 	return tiers.Entry(b), err == nil
 }
 
-// Put stores the copy that a load or a tier further out yielded. It returns
-// [tiers.ErrOutdated] if the key was fenced or put at a later position than
-// e's birth, or a copy with a later birth is here; [tiers.ErrTooLarge], and
-// drops an older copy, if e is too large for freecache. It does not keep e.
-func (c *Cache) Put(e tiers.Entry) error {
+// Put stores the copy that a load or a tier further out yielded, where
+// admission has a place for it. It returns [tiers.ErrOutdated] if the key was
+// fenced or put at a later position than e's birth, or a copy with a later
+// birth is here; [tiers.ErrTooLarge], and drops an older copy, if e is too
+// large for freecache. It does not keep e.
+func (c *Cache) Put(e tiers.Entry) error { return c.fill(e, arrival{missed: true}) }
+
+// Promote is [Cache.Put] of a copy that lies on the disk, where it is found
+// fast enough for one that is asked for once: as a rule it takes the copy the
+// second time, if the first was not long ago.
+func (c *Cache) Promote(e tiers.Entry) error { return c.fill(e, arrival{missed: true, near: true}) }
+
+func (c *Cache) fill(e tiers.Entry, x arrival) error {
 	key := e.Key()
 	g := c.guards.of(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if (e.Birth() < g.at || c.holdsNewer(key, e)) && !mutant.On(mutant.NoCheckAtInsert) {
+	held, newer := c.holds(key, e)
+	if (e.Birth() < g.at || newer) && !mutant.On(mutant.NoCheckAtInsert) {
 		c.outdated.Add(1)
 		return tiers.ErrOutdated
 	}
-	return c.store(key, e)
-}
-
-// Promote is [Cache.Put] of a copy that lies on the disk, where it is found
-// fast enough for one that is asked for once: it takes the copy the second
-// time, if the first was not long ago.
-func (c *Cache) Promote(e tiers.Entry) error {
-	if !c.door.opens(e.Key()) {
-		return nil
-	}
-	return c.Put(e)
+	return c.store(key, e, held, x)
 }
 
 // Replace applies a Put record: the key is fenced at e's birth, and e is its
-// copy. It returns [tiers.ErrTooLarge] if e is too large; the older copy is
-// gone then, too.
+// copy, if admission has a place for it. It returns [tiers.ErrTooLarge] if e is
+// too large; the older copy is gone then, too.
 func (c *Cache) Replace(e tiers.Entry) error {
 	key := e.Key()
 	g := c.guards.of(key)
@@ -157,7 +166,8 @@ func (c *Cache) Replace(e tiers.Entry) error {
 		return tiers.ErrOutdated
 	}
 	g.at = e.Birth()
-	return c.store(key, e)
+	held, _ := c.holds(key, e)
+	return c.store(key, e, held, arrival{})
 }
 
 // Fence applies a hard fence of key at p: its copy is dropped, and no fill
@@ -171,7 +181,15 @@ func (c *Cache) Fence(key string, p events.Position) {
 	}
 	g.at = max(g.at, p)
 	if !mutant.On(mutant.FenceLeavesCopy) {
-		c.free.Del(view(key))
+		c.drop(key)
+	}
+}
+
+// drop removes key's copy from wherever it lies.
+func (c *Cache) drop(key string) {
+	c.free.Del(view(key))
+	if c.young != nil && !mutant.On(mutant.YoungSurvives) {
+		c.young.Del(view(key))
 	}
 }
 
@@ -192,7 +210,7 @@ func (c *Cache) Guard(key string) events.Position {
 }
 
 // Remove drops the copy of key. It is no fence: a fill may bring it back.
-func (c *Cache) Remove(key string) { c.free.Del(view(key)) }
+func (c *Cache) Remove(key string) { c.drop(key) }
 
 // Reset drops all copies, those of other partitions too, and forgets the
 // fences of partition. It belongs to a new epoch or a raised horizon, by which
@@ -200,70 +218,4 @@ func (c *Cache) Remove(key string) { c.free.Del(view(key)) }
 func (c *Cache) Reset(partition int) {
 	c.guards.reset(partition)
 	c.clear()
-}
-
-// clear drops all copies.
-func (c *Cache) clear() {
-	c.clearing.Lock()
-	defer c.clearing.Unlock()
-	if c.free.EntryCount() == 0 {
-		return // as at every start; clearing takes a megabyte and more
-	}
-	c.before.Hits += uint64(c.free.HitCount())
-	c.before.Misses += uint64(c.free.MissCount())
-	c.before.Evacuated += uint64(c.free.EvacuateCount())
-	c.free.Clear()
-}
-
-// holdsNewer reports whether a copy with a later birth is here. Births of
-// different epochs don't compare; the later caller wins then.
-func (c *Cache) holdsNewer(key string, e tiers.Entry) bool {
-	newer := false
-	_ = c.free.PeekFn(view(key), func(b []byte) error { // no copy: not newer
-		held := tiers.Entry(b)
-		newer = held.Epoch() == e.Epoch() && held.Birth() > e.Birth()
-		return nil
-	})
-	return newer
-}
-
-func (c *Cache) store(key string, e tiers.Entry) error {
-	if err := c.free.Set(view(key), e, 0); err != nil {
-		// freecache keeps the older value when it refuses a newer one.
-		if !mutant.On(mutant.RefusedSetKeepsOld) {
-			c.free.Del(view(key))
-		}
-		c.tooLarge.Add(1)
-		return tiers.ErrTooLarge
-	}
-	return nil
-}
-
-// Stats are counters since the cache was made, but for Entries.
-type Stats struct {
-	// Entries is how many copies lie here now.
-	Entries uint64
-	// Hits and Misses count lookups; a copy that had expired counts as a hit.
-	Hits, Misses uint64
-	// Evacuated counts the entries that freecache dropped or moved to make
-	// room for others; it does not tell one from the other.
-	Evacuated uint64
-	// TooLarge counts copies refused for their size, Outdated those refused
-	// for their birth.
-	TooLarge, Outdated uint64
-}
-
-// Stats returns the counters. It walks 256 segments: for a scrape, not for a
-// request.
-func (c *Cache) Stats() Stats {
-	c.clearing.Lock()
-	defer c.clearing.Unlock()
-	return Stats{
-		Entries:   uint64(c.free.EntryCount()),
-		Hits:      c.before.Hits + uint64(c.free.HitCount()),
-		Misses:    c.before.Misses + uint64(c.free.MissCount()),
-		Evacuated: c.before.Evacuated + uint64(c.free.EvacuateCount()),
-		TooLarge:  c.tooLarge.Load(),
-		Outdated:  c.outdated.Load(),
-	}
 }

@@ -274,8 +274,8 @@ func TestPromote(t *testing.T) {
 			in++
 		}
 	}
-	if in > 0 {
-		t.Errorf("%d copies that were asked for once are here", in)
+	if in > 20 { // two keys in 65,536 look alike
+		t.Errorf("%d of 100,000 copies that were asked for once are here", in)
 	}
 	c.Fence("late", 9)
 	_ = c.Promote(e("late"))

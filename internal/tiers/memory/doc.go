@@ -16,6 +16,10 @@
 // a fixed array that only ever forgets upwards (two keys that share a slot
 // share the later of their fences, which costs a fill and nothing else).
 //
+// Which keys stay is decided where a copy comes in, by two segments and a memory
+// of what came by (admission.go); a hit pays nothing for it. A copy of high
+// priority is always let in, one of low priority only while there is room.
+//
 // The cache does not judge expiry, epoch, horizon, or fences of tags, prefixes
 // and globs: whoever looks up does, by the entry's header. freecache's own
 // expiry is not used: it counts in whole ticks and would end an entry early or
