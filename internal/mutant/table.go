@@ -140,6 +140,7 @@ const (
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
+	CursorsOutliveWrites
 )
 
 // Info describes a fault.
@@ -305,4 +306,5 @@ var all = [...]Info{
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
+	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 }
