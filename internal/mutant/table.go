@@ -13,6 +13,10 @@ const (
 	GuardOneTooLow
 	FenceLeavesCopy
 	RefusedSetKeepsOld
+	YoungSurvives
+	SealIgnoresPlace
+	TamperedServed
+	BombsInflate
 	DiskFillUnchecked
 	BirthOneTooHigh
 	BirthOneTooLow
@@ -140,7 +144,7 @@ const (
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
-	YoungSurvives
+	CursorsOutliveWrites
 )
 
 // Info describes a fault.
@@ -179,6 +183,10 @@ var all = [...]Info{
 	GuardOneTooLow:           {GuardOneTooLow, "guard-one-too-low", "R5, P23", "L1 remembers each key fence one position too low"},
 	FenceLeavesCopy:          {FenceLeavesCopy, "fence-leaves-copy", "G1", "a key fence stops fills, but leaves the copy in L1"},
 	RefusedSetKeepsOld:       {RefusedSetKeepsOld, "refused-set-keeps-old", "P28", "the older copy stays when L1 refuses a newer one for its size"},
+	YoungSurvives:            {YoungSurvives, "young-survives", "P28, G1", "a fence of a key leaves a copy of it that memory holds on trial"},
+	SealIgnoresPlace:         {SealIgnoresPlace, "seal-ignores-place", "G6", "a sealed value opens under another key, birth or domain too"},
+	TamperedServed:           {TamperedServed, "tampered-served", "G6", "a value whose seal does not hold is served as it came"},
+	BombsInflate:             {BombsInflate, "bombs-inflate", "P: msgpack", "what a packed value says of its size is not held against the limit"},
 	DiskFillUnchecked:        {DiskFillUnchecked, "disk-fill-unchecked", "R5, P30", "the disk takes a fill without looking at the key's fence"},
 	BirthOneTooHigh:          {BirthOneTooHigh, "birth-one-too-high", "G1", "copies born one position before a fence pass for alive"},
 	BirthOneTooLow:           {BirthOneTooLow, "birth-one-too-low", "G1", "births are compared with <=: a copy born at a fence is dead"},
@@ -306,5 +314,5 @@ var all = [...]Info{
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
-	YoungSurvives:            {YoungSurvives, "young-survives", "P28, G1", "a fence of a key leaves a copy of it that memory holds on trial"},
+	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 }

@@ -89,6 +89,7 @@ func New(cfg Config) (*Cache, error) {
 		admit:  newAdmission(cfg.Bytes),
 	}
 	c.free = freecache.NewCacheCustomTimer(c.admit.mainBytes, timer(cfg.Ticks))
+	askHugePages(c.free)
 	if n := c.admit.youngBytes; n > 0 {
 		c.young = freecache.NewCacheCustomTimer(n, timer(cfg.Ticks))
 	}
