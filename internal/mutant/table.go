@@ -15,7 +15,7 @@ const (
 	RefusedSetKeepsOld
 	YoungSurvives
 	SealIgnoresPlace
-	TamperedServed
+	UnsealedServed
 	BombsInflate
 	DiskFillUnchecked
 	BirthOneTooHigh
@@ -185,7 +185,7 @@ var all = [...]Info{
 	RefusedSetKeepsOld:       {RefusedSetKeepsOld, "refused-set-keeps-old", "P28", "the older copy stays when L1 refuses a newer one for its size"},
 	YoungSurvives:            {YoungSurvives, "young-survives", "P28, G1", "a fence of a key leaves a copy of it that memory holds on trial"},
 	SealIgnoresPlace:         {SealIgnoresPlace, "seal-ignores-place", "G6", "a sealed value opens under another key, birth or domain too"},
-	TamperedServed:           {TamperedServed, "tampered-served", "G6", "a value whose seal does not hold is served as it came"},
+	UnsealedServed:           {UnsealedServed, "unsealed-served", "G6", "a value that is not sealed is served although there are keys"},
 	BombsInflate:             {BombsInflate, "bombs-inflate", "P: msgpack", "what a packed value says of its size is not held against the limit"},
 	DiskFillUnchecked:        {DiskFillUnchecked, "disk-fill-unchecked", "R5, P30", "the disk takes a fill without looking at the key's fence"},
 	BirthOneTooHigh:          {BirthOneTooHigh, "birth-one-too-high", "G1", "copies born one position before a fence pass for alive"},

@@ -63,8 +63,11 @@ const (
 	// FlagLowPriority and FlagHighPriority weigh in eviction.
 	FlagLowPriority  Flags = 1 << 3
 	FlagHighPriority Flags = 1 << 4
+	// FlagPacked marks an entry whose payload is package pack's to read: on its
+	// way and in the tiers further out only.
+	FlagPacked Flags = 1 << 5
 
-	flagsKnown = flagSoftExpiry | flagVersion | FlagNegative | FlagLowPriority | FlagHighPriority
+	flagsKnown = flagSoftExpiry | flagVersion | FlagNegative | FlagLowPriority | FlagHighPriority | FlagPacked
 )
 
 // Codec names how a payload is encoded. The tiers don't look into payloads;
