@@ -7,6 +7,7 @@ import (
 	"github.com/raptorflow/tercet/internal/telemetry"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
+	"github.com/raptorflow/tercet/internal/tiers/pack"
 	"github.com/raptorflow/tercet/internal/tiers/redis"
 	"github.com/raptorflow/tercet/pkg/client"
 )
@@ -15,6 +16,7 @@ func collectors(member *client.Client, clients *resp.Server, shared bool) []prom
 	all := []prometheus.Collector{
 		telemetry.Node(member.Node().Stats),
 		telemetry.Memory(func() memory.Stats { return member.TierStats().Memory }),
+		telemetry.Packing(func() pack.Stats { return member.TierStats().Packing }),
 		telemetry.Disk(func() disk.Stats { return member.TierStats().Disk }),
 	}
 	if shared {

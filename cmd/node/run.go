@@ -64,6 +64,10 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		return nil, err
 	}
 	settings := c.Settings()
+	keys, err := link.SealKeys(c)
+	if err != nil {
+		return nil, err
+	}
 	audits := c.AuditRate
 	if audits == 0 {
 		audits = -1 // the client's zero is its default
@@ -72,8 +76,8 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
-		Replication: c.ReplicationFactor(),
-		Create:      c.Create, Settings: &settings, Logger: log,
+		Replication: c.ReplicationFactor(), Compression: client.Compression(c.Compression), SealKeys: keys,
+		Create: c.Create, Settings: &settings, Logger: log,
 	})
 }
 

@@ -17,6 +17,11 @@ type Config struct {
 	MaxValue int64
 	// Replication is how many nodes keep a copy of each key; 0: none.
 	Replication int
+	// Compression is what becomes of values outside of memory: auto or off.
+	Compression string
+	// SealKeys and the file SealKeysFile hold the keys that values are sealed
+	// with outside of memory; at most one of them is set.
+	SealKeys, SealKeysFile string
 	// AuditRate is how many reads a second are judged again; 0: none.
 	AuditRate float64
 	L1Size    int64 // bytes

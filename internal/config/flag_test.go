@@ -27,7 +27,7 @@ func TestTableIsConsistent(t *testing.T) {
 				t.Errorf("%s: default %q is refused: %v", s.key, shown, err)
 			}
 		}
-		secret := slices.ContainsFunc([]string{"password", "token", "secret"}, func(w string) bool { return strings.HasSuffix(s.key, w) })
+		secret := slices.ContainsFunc([]string{"password", "token", "secret", "seal_keys"}, func(w string) bool { return strings.HasSuffix(s.key, w) })
 		if secret != s.secret {
 			t.Errorf("%s: secret = %v", s.key, s.secret)
 		}

@@ -51,6 +51,9 @@ func (c *Config) validate(b Binary) []error {
 		}
 	}
 
+	if c.SealKeys != "" && c.SealKeysFile != "" {
+		bad("seal_keys_file", "seal_keys is set, too", "keys come from one place", ErrValue)
+	}
 	if b != ForCLI {
 		if c.Domain == "" {
 			missing("domain", "a process belongs to one")

@@ -182,8 +182,8 @@ func (n *Node) askMany(ctx context.Context, lead *loadScope, keys []string, load
 			if loaded, err = load(lead.into(ctx), slices.Clone(keys)); err != nil {
 				return err
 			}
-			for _, l := range loaded {
-				if err := n.checkSize(l); err != nil {
+			for key, l := range loaded {
+				if err := n.checkLoaded(key, l); err != nil {
 					return err
 				}
 			}

@@ -52,6 +52,9 @@ type Config struct {
 	Turn time.Duration
 	// MaxValue is the largest payload in bytes. Default 16 MiB.
 	MaxValue int
+	// Validate, if set, is asked of every payload that was loaded or is to be put;
+	// its error is the call's, and nothing is kept. It keeps no reference.
+	Validate func(key string, payload []byte) error
 	// AuditRate is how many reads a second are judged again, and how many writes
 	// are followed to the last node. Default 0: none.
 	AuditRate float64

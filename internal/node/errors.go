@@ -16,6 +16,8 @@ var (
 	ErrNotServing = errors.New("node does not serve")
 	// ErrTooLarge reports a value beyond the limit.
 	ErrTooLarge = errors.New("value is too large")
+	// ErrRefused reports a value that [Config].Validate does not want cached.
+	ErrRefused = errors.New("value was refused")
 	// ErrCycle reports a loader that reads the key that it loads.
 	ErrCycle = errors.New("loader reads its own key")
 	// ErrUnsettled reports a bracketed write whose commit may still happen: the

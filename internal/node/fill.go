@@ -99,16 +99,9 @@ func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err 
 		if l, err = load(ctx, key); err != nil {
 			return err
 		}
-		return n.checkSize(l)
+		return n.checkLoaded(key, l)
 	})
 	return l, err
-}
-
-func (n *Node) checkSize(l Loaded) error {
-	if len(l.Payload) > n.cfg.MaxValue {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(l.Payload), n.cfg.MaxValue)
-	}
-	return nil
 }
 
 // atOrigin runs call under admission control.

@@ -37,8 +37,8 @@ func (n *Node) Put(ctx context.Context, key string, payload []byte, o PutOptions
 
 // encode makes an entry of a value that is to be put.
 func (n *Node) encode(key string, payload []byte, o PutOptions) (tiers.Entry, error) {
-	if len(payload) > n.cfg.MaxValue {
-		return nil, &Error{Op: "put", Key: key, Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(payload), n.cfg.MaxValue)}
+	if err := n.check(key, payload); err != nil {
+		return nil, &Error{Op: "put", Key: key, Err: err}
 	}
 	h := n.header(key, o.TTL, o.Tags, o.Codec, o.Version, o.Flags)
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(payload))), &h, payload)

@@ -1,10 +1,13 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
+	"github.com/raptorflow/tercet/internal/tiers/pack"
 	"github.com/raptorflow/tercet/internal/tiers/redis"
 )
 
@@ -26,6 +29,29 @@ func Memory(snapshot func() memory.Stats) prometheus.Collector {
 			gauge("memory_admission_generous", "1 while most new keys are let in at once, for that misses less.", func(s *stats) uint64 { return s.Generous }),
 			counter("memory_entries_evacuated", "Entries moved or dropped to make room.", func(s *stats) uint64 { return s.Evacuated }),
 			gauge("memory_entries", "Copies in memory.", func(s *stats) uint64 { return s.Entries }),
+		},
+	)}
+}
+
+// Packing returns the metrics of what is done to values on their way out of
+// memory and back.
+func Packing(snapshot func() pack.Stats) prometheus.Collector {
+	type stats = pack.Stats
+	return &collector[stats]{snapshot: snapshot, metrics: join(
+		family("packing_values", "Values on their way out of memory, by outcome.", "outcome",
+			labelled[stats]{"compressed", func(s *stats) uint64 { return s.Packed }},
+			labelled[stats]{"as_it_was", func(s *stats) uint64 { return s.Left }},
+		),
+		family("packing_opened", "Packed values on their way back, by outcome; but for ok each is a miss.", "outcome",
+			labelled[stats]{"ok", func(s *stats) uint64 { return s.Opened }},
+			labelled[stats]{"damaged", func(s *stats) uint64 { return s.Damaged }},
+			labelled[stats]{"too_large", func(s *stats) uint64 { return s.TooLarge }},
+			labelled[stats]{"not_opened", func(s *stats) uint64 { return s.NotOpened }},
+		),
+		[]metric[stats]{
+			counter("packing_saved_bytes", "Bytes by which values got smaller.", func(s *stats) uint64 { return s.SavedBytes }),
+			seconds("packing", "Time spent on packing.", func(s *stats) time.Duration { return s.PackTime }),
+			seconds("packing_opening", "Time spent on opening.", func(s *stats) time.Duration { return s.OpenTime }),
 		},
 	)}
 }

@@ -18,6 +18,9 @@ var (
 	ErrNotServing = node.ErrNotServing
 	// ErrTooLarge: the value is beyond the limit.
 	ErrTooLarge = node.ErrTooLarge
+	// ErrRefused: Config.Validate does not want the value; its error is wrapped
+	// too.
+	ErrRefused = node.ErrRefused
 	// ErrOverloaded: a bounded queue is full.
 	ErrOverloaded = node.ErrOverloaded
 	// ErrNotLanded: the write is certainly not in the log.

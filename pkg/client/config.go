@@ -72,6 +72,25 @@ type Config struct {
 	// MaxValue is the largest value in bytes; default 16 MiB.
 	MaxValue int
 
+	// Compression says whether values are made smaller outside of this process's
+	// memory: in Redis, on disk, on their way to other members. Default
+	// [CompressAuto].
+	Compression Compression
+	// Dictionaries help to compress small JSON: each is a few KiB of what values
+	// have in common, such as some typical ones. The first is written with, all
+	// are read with; every member must have one before any writes with it.
+	Dictionaries [][]byte
+	// SealKeys, if there are any, seal values in those places, so that who reads
+	// Redis or a disk learns no value, and who changes or moves one causes a
+	// miss. Keys, tags and times stay readable, and so does the log, which has
+	// NATS's own encryption. All members must have the same keys.
+	SealKeys SealKeys
+
+	// Validate, if set, is asked before a value is kept anywhere: of what a
+	// loader answered and of what is written. Its error is the call's, and
+	// nothing is cached. It is called concurrently and must not keep value.
+	Validate func(key string, value []byte) error
+
 	// Replication is how many members keep a copy of each loaded key for the
 	// others, on their disks; they are asked when Redis has no answer, before
 	// the origin. Default 2; negative: this process neither sends copies nor
@@ -178,6 +197,8 @@ func (c Config) withDefaults() Config {
 	preset(&c.L3Size, 10<<30)
 	preset(&c.DiskCache, 32<<20)
 	preset(&c.AuditRate, 1)
+	preset(&c.Compression, CompressAuto)
+	preset(&c.MaxValue, 16<<20)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/raptorflow/tercet/internal/peers"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
+	"github.com/raptorflow/tercet/internal/tiers/pack"
 	"github.com/raptorflow/tercet/internal/tiers/redis"
 )
 
@@ -36,6 +37,7 @@ type Client struct {
 	l1      *memory.Cache
 	l2      *redis.Tier
 	l3      *disk.Store
+	packer  *pack.Packer
 	warming warming
 
 	stop   context.CancelFunc
@@ -137,12 +139,19 @@ func (c *Client) build(ctx context.Context) error {
 	if deps.Auditors, err = peers.NewAuditor(c.nc, c.cfg.Domain); err != nil {
 		return err
 	}
-	if deps.Replicas, err = copies.New(c.nc, c.cfg.Domain); err != nil {
+	if err := c.buildPacker(); err != nil {
 		return err
 	}
-	if deps.Line, err = peers.NewLine(c.nc, c.cfg.Domain); err != nil {
+	replicas, err := copies.New(c.nc, c.cfg.Domain)
+	if err != nil {
 		return err
 	}
+	deps.Replicas = packedReplicas{replicas, c.packer}
+	line, err := peers.NewLine(c.nc, c.cfg.Domain)
+	if err != nil {
+		return err
+	}
+	deps.Line = packedLine{line, c.packer}
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
@@ -153,7 +162,7 @@ func (c *Client) build(ctx context.Context) error {
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
-		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue,
+		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue, Validate: c.cfg.Validate,
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
@@ -203,7 +212,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	if err != nil {
 		return err
 	}
-	deps.Disk = diskPort{c.l3}
+	deps.Disk = packedDisk{diskPort{c.l3}, c.packer}
 	if c.cfg.RedisURL == "" {
 		return nil
 	}
@@ -219,9 +228,9 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	if err != nil {
 		return err
 	}
-	deps.Shared = c.l2
+	deps.Shared = packedShared{c.l2, c.packer}
 	deps.Witness = witnessPort{c.l2}
-	deps.Turns = turnsPort{c.l2}
+	deps.Turns = packedTurns{turnsPort{c.l2}, c.packer}
 	return nil
 }
 
