@@ -90,6 +90,9 @@ const (
 	NoWitness
 	WitnessAtPulseIgnored
 	WitnessDigestIgnored
+	WitnessRaisedUncompared
+	OldWitnessTrusted
+	BaselessIsFresh
 	FreshBeforeWitness
 	ShortcutAheadOfTiers
 	WriteUnwitnessed
@@ -255,6 +258,9 @@ var all = [...]Info{
 	NoWitness:                {NoWitness, "no-witness", "R13, H3", "there is no witness"},
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
+	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
+	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
+	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
 	ShortcutAheadOfTiers:     {ShortcutAheadOfTiers, "shortcut-ahead-of-tiers", "P48", "a pulse behind a record that the tiers lack yet makes the node fresh"},
 	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},
