@@ -77,7 +77,12 @@ func (l *ledger) takeLocked() {
 		l.entries = append(l.entries, e)
 		r, err := events.DecodeRecord(d.Data)
 		if err != nil {
-			e.all = true
+			there := coherence.New()
+			there.Apply(coherence.Step{Mark: d.Mark, Err: err})
+			e.all, e.opens = true, there.Epoch() != 0
+			if e.opens {
+				e.epoch = there.Epoch()
+			}
 		}
 		e.changes = r.Changes
 		for _, c := range r.Changes {
