@@ -47,7 +47,7 @@ func (m *member) invalidateAt(source string, scope events.Scope) {
 // P3: what a lagging replica answers would be kept above the fence that told of
 // the change. The loader is told how far the replica must have come.
 func TestLoaderIsToldTheRequiredSource(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
 		a.invalidateAt("2", ofK)
@@ -73,7 +73,7 @@ func TestLoaderIsToldTheRequiredSource(t *testing.T) {
 
 // P3, P53: a node that does not know which changes there were says so.
 func TestLoaderIsToldThatNobodyKnows(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
 		b.log.Cut()
@@ -97,7 +97,7 @@ func TestLoaderIsToldThatNobodyKnows(t *testing.T) {
 // P3, P24: a tag is known only when the load returns. A loader that asks how far
 // its replica must be is asked again if the tag's fence demands more.
 func TestSourceOfATagIsCheckedAfterTheLoad(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}, tags: []string{"t"}}
 		a.invalidateAt("2", events.Scope{Tags: []string{"t"}})
@@ -129,7 +129,7 @@ func TestSourceOfATagIsCheckedAfterTheLoad(t *testing.T) {
 // A loader that can't be told enough hands its value to who asked, and no
 // further.
 func TestValueBehindItsTagsSourceIsNotKept(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		calls := 0
 		load := func(ctx context.Context, _ string) (node.Loaded, error) {
@@ -147,19 +147,19 @@ func TestValueBehindItsTagsSourceIsNotKept(t *testing.T) {
 }
 
 // startSplit starts a member of a fleet of two partitions, without a disk,
-// whose log of the second partition has faults.
-func (f *fleet) startSplit(name string, second memlog.Faults) *member {
+// whose log of the other partition than k's has faults.
+func (f *fleet) startSplit(name string, other memlog.Faults) *member {
 	f.t.Helper()
 	f.settings.Partitions = 2
 	m := f.start(name, options{noDisk: true})
-	m.others[0].Inject(second)
+	m.others[0].Inject(other)
 	return m
 }
 
-// in returns a key that lies in the partition.
-func in(partition int, name string) string {
+// far returns a key that lies in another partition than k.
+func (f *fleet) far(name string) string {
 	for i := 0; ; i++ {
-		if key := fmt.Sprint(name, i); node.Partition(key, 2) == partition {
+		if key := fmt.Sprint(name, i); node.Partition(key, f.settings.Partitions) != f.home() {
 			return key
 		}
 	}
@@ -170,7 +170,7 @@ func in(partition int, name string) string {
 func TestNestedReadsInheritTheLevel(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		a, b := f.startSplit("a", memlog.Faults{}), f.startSplit("b", memlog.Faults{Delay: func() time.Duration { return lease / 10 }})
-		part := in(1, "part")
+		part := f.far("part")
 		a.put(part, "old")
 		for b.many(node.BatchOptions{}, part)[0] != "old" {
 			b.get(part, node.ReadOptions{Level: consistency.Strong(), Load: loads("old")})
@@ -183,11 +183,11 @@ func TestNestedReadsInheritTheLevel(t *testing.T) {
 			}
 			return node.Loaded{Payload: append([]byte("page of "), r.Entry.Payload()...)}, nil
 		}
-		if v, err := b.get(in(0, "any"), node.ReadOptions{Load: page}); err != nil || v != "page of old" {
+		if v, err := b.get(f.near("any"), node.ReadOptions{Load: page}); err != nil || v != "page of old" {
 			t.Fatalf("at the default level: %q, %v; b is not behind, and the test tests nothing", v, err)
 		}
 		for name, l := range map[string]consistency.Level{"session": consistency.Session(token), "strong": consistency.Strong()} {
-			if v, err := b.get(in(0, name), node.ReadOptions{Level: l, Load: page}); err != nil || v != "page of new" {
+			if v, err := b.get(f.near(name), node.ReadOptions{Level: l, Load: page}); err != nil || v != "page of new" {
 				t.Errorf("%s: %q, %v", name, v, err)
 			}
 		}
@@ -197,7 +197,7 @@ func TestNestedReadsInheritTheLevel(t *testing.T) {
 // R6: a load whose loader has read copies answers those only who ask for no more
 // than the read that started it.
 func TestNestedLoadIsNotJoinedByStrongerReads(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("part", "old")
 		hold := make(chan struct{})
@@ -235,7 +235,7 @@ func TestNestedLoadIsNotJoinedByStrongerReads(t *testing.T) {
 // P8: that something does not exist is known for a minute at most, unless a tag
 // says what would change that.
 func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		calls := 0
 		absent := func(tags ...string) node.Loader {
@@ -263,29 +263,30 @@ func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
 // A node that is cut off, in a domain that prefers answers, can't tell a loader
 // which changes there were; and a value that is made of a marked copy is marked.
 func TestLoadsOfANodeThatIsCutOff(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.Policy = events.PolicyServe
 		a := f.start("a", options{})
-		a.put("part", "old")
+		part, other := f.near("part"), f.near("other")
+		a.put(part, "old")
 		a.log.Cut()
 		f.pass(2 * lease)
 		known := true
 		load := func(ctx context.Context, _ string) (node.Loaded, error) {
 			_, known = node.RequiredSource(ctx)
-			r, err := a.Get(ctx, "part", nil, node.ReadOptions{})
+			r, err := a.Get(ctx, part, nil, node.ReadOptions{})
 			return node.Loaded{Payload: append([]byte("of "), r.Entry.Payload()...)}, err
 		}
-		r, err := a.Get(context.Background(), "page", nil, node.ReadOptions{Load: load})
+		r, err := a.Get(context.Background(), f.near("page"), nil, node.ReadOptions{Load: load})
 		if err != nil || string(r.Entry.Payload()) != "of old" || !r.Stale {
 			t.Errorf("%q, stale %v, %v", r.Entry.Payload(), r.Stale, err)
 		}
 		if known {
 			t.Error("the loader was told a position")
 		}
-		answers := a.GetMany(context.Background(), []string{"other"}, node.BatchOptions{
+		answers := a.GetMany(context.Background(), []string{other}, node.BatchOptions{
 			Load: func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
 				_, known = node.RequiredSource(ctx)
-				return map[string]node.Loaded{"other": {Payload: []byte("v")}}, nil
+				return map[string]node.Loaded{other: {Payload: []byte("v")}}, nil
 			}})
 		if answers[0].Err != nil || known {
 			t.Errorf("batch: %v, position known %v", answers[0].Err, known)
@@ -296,7 +297,7 @@ func TestLoadsOfANodeThatIsCutOff(t *testing.T) {
 // A bound that is shorter than the pace of pulses is met by a pulse, in a domain
 // that prefers answers, too, and by a marked copy only if none comes through.
 func TestTightBoundAsksForAPulse(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.Policy = events.PolicyServe
 		a := f.start("a", options{})
 		a.put("k", "v")
