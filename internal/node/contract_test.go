@@ -260,6 +260,50 @@ func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
 	})
 }
 
+// P8: an insert fences a key that nobody has cached, and so the tag of what it
+// adds to: the results of queries, and what was known not to exist, die with it
+// on every node, in every tier, the shared one's late copy included.
+func TestQueryResultsDieWithAnInsert(t *testing.T) {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		f.shared = newSharedTier()
+		a, b := f.start("a", options{}), f.start("b", options{})
+		rows := "boots"
+		query := func(context.Context, string) (node.Loaded, error) {
+			return node.Loaded{Payload: []byte(rows), Tags: []string{"category:3"}}, nil
+		}
+		absent := func(context.Context, string) (node.Loaded, error) {
+			return node.Loaded{Flags: tiers.FlagNegative, Tags: []string{"category:3"}}, nil
+		}
+		for _, m := range []*member{a, b} {
+			if v, err := m.get("list:category:3", node.ReadOptions{Load: query}); err != nil || v != rows {
+				t.Fatalf("%q, %v", v, err)
+			}
+			if _, err := m.get("product:99", node.ReadOptions{Load: absent}); !errors.Is(err, node.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		old := f.shared.backup()
+		if len(old) != 2 {
+			t.Fatalf("%d copies in the shared tier", len(old))
+		}
+		rows = "boots, sandals"
+		token := b.invalidate(events.Scope{Keys: []string{"product:98"}, Tags: []string{"category:3"}})
+		f.shared.restore(old)
+		for _, m := range []*member{a, b, f.start("c", options{})} {
+			o := node.ReadOptions{Level: consistency.Session(token), Load: query}
+			if v, err := m.get("list:category:3", o); err != nil || v != rows {
+				t.Errorf("%s: the query yields %q, %v behind the insert", m.id, v, err)
+			}
+			o.Load = loads("sandals", "category:3")
+			if v, err := m.get("product:99", o); err != nil || v != "sandals" {
+				t.Errorf("%s: what was inserted: %q, %v", m.id, v, err)
+			}
+			f.shared.restore(old)
+		}
+	})
+}
+
 // A node that is cut off, in a domain that prefers answers, can't tell a loader
 // which changes there were; and a value that is made of a marked copy is marked.
 func TestLoadsOfANodeThatIsCutOff(t *testing.T) {

@@ -18,7 +18,9 @@ var ofK = events.Scope{Keys: []string{"k"}}
 
 // everywhere invalidates k and returns once that holds everywhere.
 func (m *member) everywhere() error {
-	_, err := m.Invalidate(context.Background(), events.Invalidate{Scope: ofK}, node.InvalidateOptions{Concern: node.Everywhere})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*lease)
+	defer cancel()
+	_, err := m.Invalidate(ctx, events.Invalidate{Scope: ofK}, node.InvalidateOptions{Concern: node.Everywhere})
 	return err
 }
 

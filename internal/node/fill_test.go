@@ -264,6 +264,8 @@ func TestAdmissionBoundsLoads(t *testing.T) {
 			t.Fatalf("%v, %q, %v", first.err, second.value, second.err)
 		}
 		stuck := newGate("v")
+		release := sync.OnceFunc(func() { close(stuck.open) })
+		defer release()
 		holder := a.reads("stuck", func(_ context.Context, key string) (node.Loaded, error) {
 			return stuck.load(context.Background(), key) // a loader that heeds no deadline
 		})
@@ -272,7 +274,7 @@ func TestAdmissionBoundsLoads(t *testing.T) {
 		if !errors.Is(waiting.err, node.ErrOverloaded) {
 			t.Fatalf("%v, want ErrOverloaded", waiting.err)
 		}
-		close(stuck.open)
+		release()
 		<-holder.done
 	})
 }
