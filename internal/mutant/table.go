@@ -147,6 +147,7 @@ const (
 	PulsesProlong
 	LoadsNotAdmitted
 	UntaggedNegativeLasts
+	CursorsOutliveWrites
 )
 
 // Info describes a fault.
@@ -319,4 +320,5 @@ var all = [...]Info{
 	PulsesProlong:            {PulsesProlong, "pulses-prolong", "P49", "a member that pulses and applies nothing makes a writer wait for a lease that never ends"},
 	LoadsNotAdmitted:         {LoadsNotAdmitted, "loads-not-admitted", "P50", "loads begin at once, however many there are"},
 	UntaggedNegativeLasts:    {UntaggedNegativeLasts, "untagged-negative-lasts", "P8", "that something does not exist is known for as long as its loader says, though nothing names what would change that"},
+	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 }
