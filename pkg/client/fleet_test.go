@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/pkg/client"
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -41,12 +42,28 @@ func inDomains(t *testing.T, test func(t *testing.T, f *fleet)) {
 	}
 }
 
+// home is the partition of key k, which most tests are about.
+func (f *fleet) home() int { return node.Partition("k", max(1, f.partitions)) }
+
+// near returns the first of name, name0, name1, … that lies in k's partition.
+func (f *fleet) near(name string) string {
+	key := name
+	for i := 0; node.Partition(key, max(1, f.partitions)) != f.home(); i++ {
+		key = fmt.Sprint(name, i)
+	}
+	return key
+}
+
 func (f *fleet) config(name string) client.Config {
 	s := client.DefaultSettings()
 	s.Lease = 2 * time.Second
 	s.Partitions = max(1, f.partitions)
+	redis := ""
+	if f.redis != nil {
+		redis = f.redis.URL()
+	}
 	return client.Config{
-		Domain: "shop", NATSURL: f.nats.URL(), RedisURL: f.redis.URL(),
+		Domain: "shop", NATSURL: f.nats.URL(), RedisURL: redis,
 		DataDir: filepath.Join(f.dir, name), NodeID: name, L1Size: 8 << 20,
 		Create: true, Settings: &s,
 		Logger: slog.New(slog.NewTextHandler(testWriter{f.t}, &slog.HandlerOptions{Level: slog.LevelInfo})),

@@ -36,6 +36,7 @@ type Client struct {
 	redis   goredis.UniversalClient
 	l1      *memory.Cache
 	l2      *redis.Tier
+	witness *peers.Witness
 	l3      *disk.Store
 	packer  *pack.Packer
 	warming warming
@@ -155,6 +156,9 @@ func (c *Client) build(ctx context.Context) error {
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
+	if err := c.buildWitness(settings, &deps); err != nil {
+		return err
+	}
 	onRead, err := c.buildReport()
 	if err != nil {
 		return err
@@ -216,7 +220,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	if c.cfg.RedisURL == "" {
 		return nil
 	}
-	c.redis, err = redis.NewClient(redis.ClientConfig{URL: c.cfg.RedisURL})
+	c.redis, err = redis.NewClient(redis.ClientConfig{URL: c.cfg.RedisURL, TLS: c.cfg.RedisTLS})
 	if err != nil {
 		return err
 	}
@@ -229,7 +233,6 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 		return err
 	}
 	deps.Shared = packedShared{c.l2, c.packer}
-	deps.Witness = witnessPort{c.l2}
 	deps.Turns = packedTurns{turnsPort{c.l2}, c.packer}
 	return nil
 }
@@ -261,6 +264,9 @@ func (c *Client) release() error {
 	var errs []error
 	for _, x := range c.commits {
 		x.Close()
+	}
+	if c.witness != nil {
+		c.witness.Close()
 	}
 	if c.domain != nil {
 		c.domain.Close()
