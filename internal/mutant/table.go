@@ -141,6 +141,7 @@ const (
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
 	CursorsOutliveWrites
+	FloorStaysWhenRowsGo
 )
 
 // Info describes a fault.
@@ -307,4 +308,5 @@ var all = [...]Info{
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
+	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 }
