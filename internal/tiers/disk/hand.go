@@ -41,6 +41,11 @@ type hand struct {
 	fences, every int
 	sample        []events.Position
 
+	// taken is how many rows went this turn; barren: none in the last, and so
+	// there is nothing that would make room.
+	taken  int
+	barren bool
+
 	// compacted is where the last compaction that was asked for ended.
 	compacted []byte
 }
@@ -77,11 +82,15 @@ func (s *Store) sweep() {
 			return
 		case <-s.meter.wake:
 		case <-idle.C:
-			if h.step(0) != nil || h.relieve() != nil {
+			share := 0.0
+			if h.barren {
+				share = 0.5
+			}
+			if h.step(share) != nil || h.relieve() != nil {
 				return
 			}
 		}
-		for s.meter.over() > 0 {
+		for s.meter.over() > 0 && !h.barren {
 			// At the high mark: half of what it passes.
 			share := float64(s.meter.over()) / float64(s.meter.share(highMark-lowMark)) / 2
 			if h.step(min(max(share, 0.1), 0.6)) != nil {
@@ -91,15 +100,15 @@ func (s *Store) sweep() {
 	}
 }
 
-// relieve has pebble merge a stretch of the rows where the disk is full of what
-// was evicted, and too little is written for it to go by itself.
+// relieve has pebble merge a stretch of the rows where much of what the disk
+// holds was evicted, and too little is written for it to go by itself.
 func (h *hand) relieve() error {
 	s := h.s
 	if !s.enter() {
 		return s.unavailable()
 	}
 	defer s.exit()
-	if m := s.meter.measure(s); s.meter.used.Load() < s.meter.share(highMark) || m.Compact.NumInProgress > 0 {
+	if m := s.meter.measure(s); s.meter.leaving.Load() < s.meter.share(measureEvery) || s.meter.used.Load() < s.meter.share(highMark) || m.Compact.NumInProgress > 0 {
 		return nil
 	}
 	from, to := h.compacted, h.at
@@ -159,6 +168,9 @@ func (h *hand) step(share float64) error {
 	}
 	if err := it.Close(); err != nil {
 		return s.failed("evict", err)
+	}
+	if h.taken += len(e.victims); len(e.victims) > 0 {
+		h.barren = false
 	}
 	if h.at == nil {
 		h.turned()
@@ -251,6 +263,7 @@ func (h *hand) turned() {
 	if h.partition++; h.partition < s.cfg.Partitions {
 		return
 	}
+	h.barren, h.taken = h.taken == 0, 0
 	h.partition = 0
 	h.turn, h.began = max(time.Since(h.began), time.Millisecond), time.Now()
 	s.heat.turn.Add(1)
