@@ -45,7 +45,6 @@ func shape(o *pebble.Options, budget int64) {
 	part := max(budget/128, 128<<10)
 	o.MemTableSize = min(o.MemTableSize, uint64(part))
 	o.LBaseMaxBytes = min(64<<20, 4*part)
-	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	size := min(2<<20, part)
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = size
