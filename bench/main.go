@@ -34,6 +34,7 @@ var parts = []part{
 	{"publish", "writes, alone and 64 at once, beside JetStream publishes", runPublish},
 	{"strong", "strong reads beside JetStream publishes", runStrong},
 	{"everywhere", "Everywhere writes with three nodes beside JetStream publishes", runEverywhere},
+	{"budget", "many times what fits through the disk tier's budget", runBudget},
 	{"broad", "an invalidation of a million copies beside one of a single key", runBroad},
 }
 
@@ -57,6 +58,7 @@ type config struct {
 	slice   time.Duration
 	records int
 	copies  int
+	puts    int
 	json    string
 	traces  string
 	profile string
@@ -78,6 +80,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.DurationVar(&c.slice, "slice", 20*time.Millisecond, "how long a side works before it is the other's turn")
 	f.IntVar(&c.records, "records", 250_000, "records to replay")
 	f.IntVar(&c.copies, "copies", 1_000_000, "copies that part broad invalidates at once")
+	f.IntVar(&c.puts, "puts", 2_000_000, "values that part budget puts")
 	f.StringVar(&c.json, "json", "", "write the result to this file")
 	f.StringVar(&c.traces, "traces", "", "directory of recorded traces, for part hits")
 	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile to this file")
@@ -103,11 +106,12 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		}
 		c.sizes = append(c.sizes, n)
 	}
-	if c.rounds < 1 || c.slice <= 0 || c.records < 1000 || c.copies < 100 {
-		return c, errors.New("-rounds, -slice, -records or -copies is too small")
+	if c.rounds < 1 || c.slice <= 0 || c.records < 1000 || c.copies < 100 || c.puts < 100 {
+		return c, errors.New("-rounds, -slice, -records, -copies or -puts is too small")
 	}
 	if *quick {
-		c.rounds, c.records, c.copies = min(c.rounds, 15), min(c.records, 50_000), min(c.copies, 100_000)
+		c.rounds, c.records = min(c.rounds, 15), min(c.records, 50_000)
+		c.copies, c.puts = min(c.copies, 100_000), min(c.puts, 500_000)
 		for i := range c.sizes {
 			c.sizes[i] = min(c.sizes[i], 100_000)
 		}

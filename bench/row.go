@@ -14,8 +14,9 @@ import (
 type unit string
 
 const (
-	nanoseconds unit = "ns"   // per operation or a percentile: less is better
-	perSecond   unit = "/s"   // more is better
+	nanoseconds unit = "ns" // per operation or a percentile: less is better
+	perSecond   unit = "/s" // more is better
+	size        unit = "bytes"
 	count       unit = "each" // told, not judged
 	points      unit = "pt"   // of a hit ratio in percent
 )
@@ -161,6 +162,8 @@ func (u unit) format(v float64) string {
 			return fmt.Sprintf("%.1f us", v/1e3)
 		}
 		return fmt.Sprintf("%.1f ms", v/1e6)
+	case size:
+		return fmt.Sprintf("%.0f MiB", v/(1<<20))
 	case perSecond:
 		return fmt.Sprintf("%.0f/s", v)
 	}

@@ -82,7 +82,7 @@ func TestTheStrongestSourceWins(t *testing.T) {
 func TestFixedVariables(t *testing.T) {
 	c, err := given{binary: ForNode, env: []string{
 		"TERCET_DOMAIN=shop", "TERCET_NATS_URL=nats://n:4222", "TERCET_REDIS_URL=redis://r:6379",
-		"TERCET_DATA_DIR=/d", "TERCET_L1_SIZE=1MiB", "TERCET_L3_SIZE=2MiB", "TERCET_RESP_ADDR=127.0.0.1:1",
+		"TERCET_DATA_DIR=/d", "TERCET_L1_SIZE=1MiB", "TERCET_L3_SIZE=20MiB", "TERCET_RESP_ADDR=127.0.0.1:1",
 		"TERCET_HTTP_ADDR=off", "TERCET_NODE_ID=a", "TERCET_LEASE=3s", "TERCET_RULES=x.yaml, y.yaml",
 		"TERCET_DEFAULT_TTL=2d", "TERCET_RESP_PASSWORD=p", "TERCET_HTTP_TOKEN=t", "TERCET_CREATE=1", "TERCET_REPLICAS=",
 		"CACHE_BACKUP_DIRECTORY=/b",
@@ -93,7 +93,7 @@ func TestFixedVariables(t *testing.T) {
 	c.origins = nil
 	want := defaults(ForNode)
 	want.Domain, want.NATS.URL, want.Redis.URL, want.DataDir = "shop", "nats://n:4222", "redis://r:6379", "/d"
-	want.L1Size, want.L3Size, want.RESP.Addr, want.HTTP.Addr = 1<<20, 2<<20, "127.0.0.1:1", Off
+	want.L1Size, want.L3Size, want.RESP.Addr, want.HTTP.Addr = 1<<20, 20<<20, "127.0.0.1:1", Off
 	want.NodeID, want.Lease, want.Rules, want.DefaultTTL = "a", 3*time.Second, []string{"x.yaml", "y.yaml"}, 48*time.Hour
 	want.RESP.Password, want.HTTP.Token, want.Create, want.SnapshotDir = "p", "t", true, "/b"
 	var got, exp bytes.Buffer

@@ -101,8 +101,8 @@ func settings(c *Config) []setting {
 			usage: "file with such keys, one to a line"},
 		{key: "l1.size", value: size(&c.L1Size, 512<<10), used: members,
 			usage: "memory for the process tier (L1)"},
-		{key: "l3.size", value: size(&c.L3Size, 1<<20), used: members,
-			usage: "disk for the disk tier (L3)"},
+		{key: "l3.size", value: size(&c.L3Size, 8<<20), used: members,
+			usage: "disk for the disk tier (L3), all its files together"},
 
 		{key: "audit_rate", value: rateOrNone(&c.AuditRate), used: ForNode,
 			usage: "how many reads a second are judged again, by the log and by another node; 0: none"},

@@ -152,6 +152,7 @@ const (
 	LoadsNotAdmitted
 	UntaggedNegativeLasts
 	CursorsOutliveWrites
+	FloorStaysWhenRowsGo
 )
 
 // Info describes a fault.
@@ -329,4 +330,5 @@ var all = [...]Info{
 	LoadsNotAdmitted:         {LoadsNotAdmitted, "loads-not-admitted", "P50", "loads begin at once, however many there are"},
 	UntaggedNegativeLasts:    {UntaggedNegativeLasts, "untagged-negative-lasts", "P8", "that something does not exist is known for as long as its loader says, though nothing names what would change that"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
+	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 }

@@ -38,7 +38,8 @@ type Memory interface {
 // state of the partition's World in the same store. Errors that wrap
 // tiers.ErrUnavailable mean that it is gone for good, but for tiers.ErrStalled.
 type Disk interface {
-	// Lookup returns the key's fence and the copy, nil if there is none, in
+	// Lookup returns the key's fence, or one at or above it where that was
+	// forgotten, and the copy, nil if there is none, in
 	// dst if that is large enough. A damaged row whose fence can't be read is
 	// an error that wraps tiers.ErrCorrupt.
 	Lookup(key string, dst []byte) (tiers.Fence, tiers.Entry, error)
@@ -70,6 +71,9 @@ type Batch interface {
 	DropBroad(kind coherence.Kind, name string)
 	// DropValues drops every row of the partition: copies, fences, versions.
 	DropValues()
+	// Forget says that copies born before p are refused everywhere, so that
+	// the fences of keys up to there need not be kept.
+	Forget(p events.Position)
 	SetMeta(name string, blob []byte)
 	Commit() error
 }

@@ -38,5 +38,8 @@ func (p *partition) prune() {
 			p.batch.DropBroad(f.Kind, f.Name)
 		}
 	}
+	if p.batch != nil {
+		p.batch.Forget(p.world.Horizon())
+	}
 	p.ages = append(p.ages[:0], p.ages[old:]...)
 }

@@ -42,9 +42,11 @@ type Config struct {
 	// DataDir is where the disk tier lives. Empty: in memory, so that a
 	// restart begins with nothing.
 	DataDir string
-	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB.
-	// An entry may take a 1024th of nine tenths of L1Size; larger ones are served from
-	// further out.
+	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB,
+	// at least 512 KiB and 8 MiB. An entry may take a 1024th of nine tenths of
+	// L1Size, and a 64th of L3Size up to 1 MiB; larger ones are served from further
+	// out. L3Size counts all that lies in DataDir, or in memory without one; about
+	// two thirds of it are for values.
 	L1Size, L3Size int64
 	// DiskCache is the memory that the disk tier keeps blocks in; default
 	// 32 MiB.

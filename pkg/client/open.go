@@ -210,7 +210,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	}
 	deps.Memory = c.l1
 	c.l3, err = disk.Open(disk.Config{
-		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Partitions: settings.Partitions, Partition: partition,
+		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Budget: c.cfg.L3Size, Partitions: settings.Partitions, Partition: partition,
 		Logger: deps.Logger, Now: now,
 	})
 	if err != nil {

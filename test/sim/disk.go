@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,26 @@ type part struct {
 	versions map[string]uint64
 	broad    map[string]coherence.BroadFence
 	meta     map[string][]byte
+	// floor is the fence of keys without a row.
+	floor events.Position
+}
+
+// row returns what is known of a key.
+func (c *part) row(key string) row {
+	if r, ok := c.rows[key]; ok {
+		return r
+	}
+	return row{fence: tiers.Fence{Hard: c.floor, Soft: c.floor}}
+}
+
+// evict drops the rows of keys, as a disk does that has no room for them: their
+// fences go into the floor.
+func (c *part) evict(keys []string) {
+	for _, k := range keys {
+		f := c.row(k).fence
+		c.floor = max(c.floor, f.Hard, f.Soft)
+		delete(c.rows, k)
+	}
 }
 
 type row struct {
@@ -54,7 +75,7 @@ func (c *content) clone() *content {
 	for _, p := range c.parts {
 		out.parts = append(out.parts, part{
 			rows: maps.Clone(p.rows), versions: maps.Clone(p.versions),
-			broad: maps.Clone(p.broad), meta: maps.Clone(p.meta),
+			broad: maps.Clone(p.broad), meta: maps.Clone(p.meta), floor: p.floor,
 		})
 	}
 	return out
@@ -148,7 +169,7 @@ func (x *diskPort) Lookup(key string, dst []byte) (tiers.Fence, tiers.Entry, err
 	}
 	x.d.mu.Lock()
 	defer x.d.mu.Unlock()
-	r := x.d.now.parts[x.p.partition(key)].rows[key]
+	r := x.d.now.parts[x.p.partition(key)].row(key)
 	if r.entry == nil {
 		return r.fence, nil, nil
 	}
@@ -165,14 +186,14 @@ func (x *diskPort) Fill(partition int, e tiers.Entry, alive func(tiers.Fence) bo
 	x.d.writer.Lock()
 	defer x.d.writer.Unlock()
 	x.d.mu.Lock()
-	r := x.d.now.parts[partition].rows[key]
+	r := x.d.now.parts[partition].row(key)
 	x.d.mu.Unlock()
 	newer := r.entry != nil && r.entry.Epoch() == e.Epoch() && r.entry.Birth() > e.Birth()
 	if e.Birth() < r.fence.Hard || newer || !alive(r.fence) {
 		return tiers.ErrOutdated
 	}
 	x.d.commit(func(c *content) {
-		r := c.parts[partition].rows[key]
+		r := c.parts[partition].row(key)
 		r.entry = e
 		c.parts[partition].rows[key] = r
 	})
@@ -263,6 +284,18 @@ func (x *diskPort) Sync() error {
 	return nil
 }
 
+// evicting is how likely a commit is followed by an eviction.
+const evicting = 0.02
+
+// evict drops some rows of a partition. Whoever calls holds writer.
+func (x *diskPort) evict(partition int) {
+	x.d.mu.Lock()
+	keys := slices.Sorted(maps.Keys(x.d.now.parts[partition].rows))
+	x.d.mu.Unlock()
+	keys = slices.DeleteFunc(keys, func(string) bool { return x.p.roll.chance(0.5) })
+	x.d.commit(func(c *content) { c.parts[partition].evict(keys) })
+}
+
 // diskBatch gathers changes of one partition.
 type diskBatch struct {
 	x         *diskPort
@@ -280,7 +313,7 @@ func (b *diskBatch) FencePut(key string, p events.Position) { b.FenceKey(key, p)
 
 func (b *diskBatch) SoftenKey(key string, p events.Position) error {
 	b.add(func(c *part) {
-		r := c.rows[key]
+		r := c.row(key)
 		r.fence.Soft = max(r.fence.Soft, p)
 		c.rows[key] = r
 	})
@@ -312,7 +345,12 @@ func (b *diskBatch) DropValues() {
 		clear(c.rows)
 		clear(c.versions)
 		clear(c.broad)
+		c.floor = 0
 	})
+}
+
+func (b *diskBatch) Forget(p events.Position) {
+	b.add(func(c *part) { c.floor = max(c.floor, p) })
 }
 
 func (b *diskBatch) SetMeta(name string, blob []byte) {
@@ -334,5 +372,8 @@ func (b *diskBatch) Commit() error {
 			f(&c.parts[b.partition])
 		}
 	})
+	if b.x.p.w.strikes(b.x.p.roll, evicting, "disk: evicted") {
+		b.x.evict(b.partition)
+	}
 	return nil
 }

@@ -178,7 +178,7 @@ func (b *Batch) SetMeta(name string, blob []byte) {
 // waits for pebble only where [pendingMax] others do, and no longer than the
 // store lives.
 func (b *Batch) Commit() error {
-	if b.c == nil || b.c.b.Empty() && len(b.c.rows) == 0 {
+	if b.c == nil || b.c.b.Empty() && len(b.c.rows) == 0 && b.c.forgotten == 0 {
 		return nil
 	}
 	if b.err != nil {

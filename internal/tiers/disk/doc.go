@@ -13,6 +13,9 @@
 //     one goroutine writes.
 //   - A fence that was committed is either read or reported as unreadable. A
 //     value is whole, and of its key, or is not returned.
+//   - A store with a budget takes no more on disk than that, as long as fences
+//     do not need more; values are evicted, or not stored. Their fences are
+//     kept, or forgotten upwards.
 //   - Nothing that befalls the disk ends the process. pebble's own answer to a
 //     full disk or a broken file is to exit; here the store is dead instead:
 //     [Store.Dead] is closed, every call returns [tiers.ErrUnavailable], and

@@ -34,8 +34,13 @@ type Config struct {
 	// four are in use. Default 16 MiB. Less: more files to merge; more: a
 	// longer restart.
 	MemTableBytes int
+	// Budget bounds what the store takes on disk, in bytes, all files together;
+	// 0: nothing does, else at least 8 MiB. About two thirds of it hold values,
+	// the rest is for fences, the log of writes, and what compactions hold
+	// twice. Values that find no room are evicted or not stored; fences are.
+	Budget int64
 	// MaxEntry is the largest entry kept, in bytes with its header; default
-	// 1 MiB. A larger one leaves its fence only.
+	// 1 MiB, at most a 64th of Budget. A larger one leaves its fence only.
 	MaxEntry int
 	// StallLimit is how long pebble may hold writes up, because the disk does
 	// not keep up, before the store counts as dead; default 5 s. Longer: fences
@@ -91,8 +96,13 @@ func Open(cfg Config) (*Store, error) {
 	switch {
 	case cfg.Partitions < 0 || cfg.Partitions >= formatPartition || cfg.Partitions > 1 && cfg.Partition == nil:
 		return nil, fmt.Errorf("%w disk tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
+	case cfg.Budget != 0 && cfg.Budget < leastBudget:
+		return nil, fmt.Errorf("%w disk tier: a budget of %d bytes, at least %d", events.ErrInvalid, cfg.Budget, leastBudget)
 	case cfg.CacheBytes < 0 || cfg.MemTableBytes < 0 || cfg.MaxEntry < 0 || cfg.StallLimit < 0:
 		return nil, fmt.Errorf("%w disk tier: a negative limit", events.ErrInvalid)
+	}
+	if cfg.Budget > 0 {
+		cfg.MaxEntry = min(cfg.MaxEntry, int(cfg.Budget/64))
 	}
 	if cfg.Partition == nil {
 		cfg.Partition = func(string) int { return 0 }
@@ -133,9 +143,9 @@ func open(cfg Config, d directory) (*Store, error) {
 	}
 	var opened Opening
 	if found {
-		db, death, err := openPebble(cfg, d.generation(n))
+		db, floors, death, err := openPebble(cfg, d.generation(n))
 		if err == nil {
-			return newStore(cfg, d, n, db, death, opened), nil
+			return newStore(cfg, d, n, db, floors, death, opened), nil
 		}
 		opened.Cause = err
 		if opened.SetAside, err = d.setAside(n); err != nil {
@@ -145,7 +155,7 @@ func open(cfg Config, d directory) (*Store, error) {
 		n++
 	}
 	opened.Fresh = true
-	db, death, err := openPebble(cfg, d.generation(n))
+	db, floors, death, err := openPebble(cfg, d.generation(n))
 	if err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
@@ -153,11 +163,11 @@ func open(cfg Config, d directory) (*Store, error) {
 		_ = death.guarded(func() error { return death.close(db) })
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
-	return newStore(cfg, d, n, db, death, opened), nil
+	return newStore(cfg, d, n, db, floors, death, opened), nil
 }
 
 // openPebble opens one generation and checks its format.
-func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
+func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
 	dt := newDeath(cfg.Logger, cfg.StallLimit)
 	o := &pebble.Options{
 		FS:                          cfg.FS,
@@ -178,11 +188,13 @@ func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	shape(o, cfg.Budget)
 	o.WithFSDefaults() // watches for slow operations
 	// Outermost: one that is parked is not slow.
 	dt.fs = newParkingFS(o.FS, dt)
 	o.FS = dt.fs
 	var db *pebble.DB
+	var floors floors
 	err := dt.guarded(func() error {
 		made, err := pebble.Open(dir, o)
 		if err != nil {
@@ -192,14 +204,17 @@ func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
 		if err := checkFormat(made); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
+		if floors, err = readFloors(made, cfg.Partitions); err != nil {
+			return errors.Join(err, dt.close(made))
+		}
 		db = made
 		return nil
 	})
 	if err != nil {
 		dt.fs.enter(stageAbandoned)
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return db, dt, nil
+	return db, floors, dt, nil
 }
 
 func checkFormat(db *pebble.DB) error {

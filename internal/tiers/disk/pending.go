@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -51,6 +52,8 @@ type commit struct {
 	// dropped: rows that are not among them are gone.
 	rows    []rowChange
 	dropped bool
+	// forgotten is where the partition's floor may rise to.
+	forgotten events.Position
 	// versions are the row versions that b sets.
 	versions map[string]uint64
 	// index finds the latest of many rows. It is made when somebody looks:
@@ -107,7 +110,7 @@ func (c *commit) forget() {
 	clear(c.rows) // don't keep the entries alive
 	c.rows, c.index = c.rows[:0], nil
 	clear(c.versions)
-	c.dropped = false
+	c.dropped, c.forgotten = false, 0
 }
 
 func (c *commit) reset() {
@@ -117,7 +120,13 @@ func (c *commit) reset() {
 
 // write adds the rows to the pebble batch: of each key the latest, and in
 // pebble's order, which it takes in faster.
-func (c *commit) write() error {
+func (c *commit) write(s *Store) error {
+	if c.dropped {
+		s.floors[c.partition].Store(0)
+	}
+	if err := s.floors.raise(c.b, c.partition, c.forgotten); err != nil {
+		return err
+	}
 	order := make([]int, len(c.rows))
 	for i := range order {
 		order[i] = i
@@ -130,10 +139,15 @@ func (c *commit) write() error {
 		if n+1 < len(order) && c.rows[order[n+1]].key == r.key {
 			continue
 		}
-		op := c.b.SetDeferred(nameHead+len(r.key), headerLen+len(r.held))
+		held := r.held // lookups read c.rows meanwhile
+		if len(held) > 0 && !s.takes(r.key) {
+			s.unkept.Add(1)
+			held = nil
+		}
+		op := c.b.SetDeferred(nameHead+len(r.key), headerLen+len(held))
 		putName(op.Key, c.partition, kindKey, r.key)
 		putHeader(op.Value, r.fence)
-		copy(op.Value[headerLen:], r.held)
+		copy(op.Value[headerLen:], held)
 		if err := op.Finish(); err != nil {
 			return err
 		}
@@ -145,7 +159,7 @@ func (c *commit) write() error {
 func (c *commit) answer() chan error { return nil }
 
 func (c *commit) do(s *Store) error {
-	err := c.write()
+	err := c.write(s)
 	if err == nil {
 		err = s.apply(c.b)
 	}

@@ -14,8 +14,8 @@ import (
 
 // Found is what the store knows of a key.
 type Found struct {
-	// Fence is the key's own; zero if it was never fenced, or the fence was
-	// dropped with a raised horizon.
+	// Fence is the key's own, or the floor below which fences of keys are not
+	// told apart any more; zero if neither was ever raised.
 	Fence tiers.Fence
 	// Entry is the value, nil if there is none. Its birth is no lower than
 	// Fence.Hard. It may have expired, and broad fences may cover it.
@@ -39,10 +39,10 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 		return Found{}, s.unavailable()
 	}
 	defer s.exit()
-	if !s.filter.mayHave(key) {
-		return Found{}, nil
-	}
 	partition := s.cfg.Partition(key)
+	if !s.filter.mayHave(key) {
+		return Found{Fence: s.floors.absent(partition)}, nil
+	}
 	if s.pending.n.Load() > 0 {
 		var found Found
 		if s.pending.row(partition, key, func(c change) { found = s.found(key, c, dst) }) {
@@ -62,7 +62,7 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 	row, closer, err := s.db.Get(n.b)
 	if err != nil {
 		if err == pebble.ErrNotFound {
-			return Found{}, nil
+			return Found{Fence: s.floors.absent(partition)}, nil
 		}
 		return Found{}, s.failed("lookup", err)
 	}
@@ -86,7 +86,7 @@ func (s *Store) lookupBy(c *cursor, partition int, key string, dst []byte) (Foun
 		c.close()
 		return Found{}, s.failed("lookup", err)
 	}
-	var found Found
+	found := Found{Fence: s.floors.absent(partition)}
 	if there {
 		found, err = s.foundIn(key, row, dst)
 	}
@@ -114,6 +114,9 @@ func (s *Store) found(key string, row change, dst []byte) Found {
 	if err != nil || e.Key() != key || e.Birth() < row.fence.Hard {
 		s.corrupt.Add(1)
 		return Found{Fence: row.fence}
+	}
+	if s.heat != nil {
+		s.heat.sample(key)
 	}
 	return Found{Fence: row.fence, Entry: e}
 }
@@ -286,7 +289,10 @@ func (s *Store) FillAll(partition int, es []tiers.Entry, alive func(tiers.Entry,
 	return s.submit(&fillAll{partition: partition, es: es, alive: alive, done: make(chan error, 1)})
 }
 
-var errStalled = fmt.Errorf("disk tier: %w", tiers.ErrStalled)
+var (
+	errStalled = fmt.Errorf("disk tier: %w", tiers.ErrStalled)
+	errFull    = fmt.Errorf("disk tier: %w: its budget is taken", tiers.ErrStalled)
+)
 
 // Remove drops the values of keys and keeps their fences. Its error is
 // [tiers.ErrUnavailable].

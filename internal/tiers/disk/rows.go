@@ -15,6 +15,7 @@ import (
 //	partition 1  kind name   broad fence: [row header]
 //	partition 2  key         key: [row header][entry]
 //	partition 3  key         row version: [checksum of the rest, 4][version, 8]
+//	partition 4              floor: [checksum of the rest, 4][position, 8]
 //	partition 9  name        meta: [checksum of the rest, 4][blob]
 //	0xffff    0  "format"    the format of all of this, in decimal digits
 //
@@ -32,7 +33,8 @@ const (
 	kindBroad   = 1
 	kindKey     = 2
 	kindVersion = 3
-	kindEnd     = 4 // first kind that DropValues leaves alone
+	kindFloor   = 4
+	kindEnd     = 5 // first kind that DropValues leaves alone
 	kindMeta    = 9
 
 	rowFormat = 1
@@ -42,7 +44,7 @@ const (
 	formatName      = "format"
 	// Format is the version of the layout above. A directory of another one is
 	// set aside.
-	Format = "1"
+	Format = "2"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,10 +28,17 @@ type Store struct {
 	filter     *filter
 	learnt     chan struct{} // closed when the filter is complete, or never will be
 
-	jobs    chan job      // to the writer; closed by Close, when nobody is inside
-	writer  chan struct{} // closed when the writer has ended
-	pending pending       // commits among the jobs
-	cursors cursors
+	jobs      chan job      // to the writer; closed by Close, when nobody is inside
+	writer    chan struct{} // closed when the writer has ended
+	evictions chan job      // to the writer, before all others
+	pending   pending       // commits among the jobs
+	cursors   cursors
+	floors    floors
+	meter     meter
+	heat      *heat           // nil without a budget
+	life      context.Context // the hand's
+	stop      context.CancelFunc
+	swept     chan struct{} // closed when the hand has ended
 
 	inside  atomic.Int64 // calls that are in pebble, or wait for the writer
 	closed  atomic.Bool
@@ -38,14 +46,23 @@ type Store struct {
 	closing sync.Once
 	closeEr error
 
-	corrupt, fills, outdated, tooLarge atomic.Uint64
+	corrupt, fills, outdated, tooLarge, evicted, unkept atomic.Uint64
 }
 
-func newStore(cfg Config, dir directory, n int, db *pebble.DB, dt *death, opened Opening) *Store {
+func newStore(cfg Config, dir directory, n int, db *pebble.DB, f floors, dt *death, opened Opening) *Store {
 	s := &Store{
 		cfg: cfg, dir: dir, generation: n, db: db, death: dt, opened: opened,
-		jobs: make(chan job, pendingMax), writer: make(chan struct{}), idle: make(chan struct{}, 1),
+		jobs: make(chan job, pendingMax), evictions: make(chan job), writer: make(chan struct{}), idle: make(chan struct{}, 1),
 		filter: newFilter(), learnt: make(chan struct{}),
+		floors: f, meter: newMeter(cfg.Budget), swept: make(chan struct{}),
+	}
+	s.life, s.stop = context.WithCancel(context.Background())
+	if cfg.Budget > 0 {
+		s.heat = newHeat(cfg.Budget)
+		s.meter.measure(s)
+		go s.sweep()
+	} else {
+		close(s.swept)
 	}
 	go s.write()
 	if opened.Fresh {
@@ -138,9 +155,11 @@ func (s *Store) Close() error {
 
 func (s *Store) close() error {
 	s.closed.Store(true)
+	s.stop()
 	var err error
 	left := s.awaitIdle()
 	if left {
+		<-s.swept // it hands in no job, and is not inside
 		close(s.jobs)
 		left = s.awaitWriter()
 	}
@@ -214,6 +233,9 @@ type Stats struct {
 	CorruptRows uint64
 	// Fills, Outdated and TooLarge count [Store.Fill] by outcome.
 	Fills, Outdated, TooLarge uint64
+	// Evicted counts values that made room for others, or had expired; Unkept
+	// those that were not stored, since there was no room.
+	Evicted, Unkept uint64
 	// Stalls counts how often pebble held writes up, SlowDisk how often an
 	// operation of the disk took seconds.
 	Stalls, SlowDisk uint64
@@ -230,6 +252,7 @@ func (s *Store) Stats() Stats {
 	out := Stats{
 		CorruptRows: s.corrupt.Load(),
 		Fills:       s.fills.Load(), Outdated: s.outdated.Load(), TooLarge: s.tooLarge.Load(),
+		Evicted: s.evicted.Load(), Unkept: s.unkept.Load(),
 		Stalls: s.death.stalls.Load(), SlowDisk: s.death.slow.Load(),
 	}
 	if !s.enter() {

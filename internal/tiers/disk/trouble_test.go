@@ -333,9 +333,14 @@ func TestDirectoriesThatAreNoStore(t *testing.T) {
 				}
 			}
 		},
+		"older rows": func(t *testing.T, dir string) {
+			rows(t, dir, func(db *pebble.DB) error {
+				return db.Set(append(appendName(nil, formatPartition, 0), formatName...), []byte("1"), pebble.Sync)
+			})
+		},
 		"newer rows": func(t *testing.T, dir string) {
 			rows(t, dir, func(db *pebble.DB) error {
-				return db.Set(append(appendName(nil, formatPartition, 0), formatName...), []byte("2"), pebble.Sync)
+				return db.Set(append(appendName(nil, formatPartition, 0), formatName...), []byte(Format+"1"), pebble.Sync)
 			})
 		},
 		"somebody's rows": func(t *testing.T, dir string) {

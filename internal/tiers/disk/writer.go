@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -23,7 +24,11 @@ type job interface {
 // parked, or hang on the disk, without taking them along.
 func (s *Store) write() {
 	defer close(s.writer)
-	for j := range s.jobs {
+	for {
+		j, ok := s.next()
+		if !ok {
+			return
+		}
 		answer := j.answer()
 		err := s.death.caught(func() error { return j.do(s) })
 		if answer != nil {
@@ -32,9 +37,27 @@ func (s *Store) write() {
 	}
 }
 
+// next returns the next job, false after the last. The hand's overtake all
+// others: they make the room that those need.
+func (s *Store) next() (job, bool) {
+	select {
+	case e := <-s.evictions:
+		return e, true
+	default:
+	}
+	select {
+	case e := <-s.evictions:
+		return e, true
+	case j, ok := <-s.jobs:
+		return j, ok
+	}
+}
+
 // apply writes b, so that lookups that begin from now on see it.
 func (s *Store) apply(b *pebble.Batch) error {
+	n := b.Len()
 	err := s.db.Apply(b, pebble.NoSync)
+	s.meter.wrote(s, n)
 	s.cursors.wrote()
 	return err
 }
@@ -42,18 +65,21 @@ func (s *Store) apply(b *pebble.Batch) error {
 // set is apply of one row.
 func (s *Store) set(name, row []byte) error {
 	err := s.db.Set(name, row, pebble.NoSync)
+	s.meter.wrote(s, len(name)+len(row))
 	s.cursors.wrote()
 	return err
 }
 
 // submit hands j to the writer and waits.
-func (s *Store) submit(j job) error {
+func (s *Store) submit(j job) error { return s.submitTo(s.jobs, j) }
+
+func (s *Store) submitTo(jobs chan job, j job) error {
 	if !s.enter() {
 		return s.unavailable()
 	}
 	defer s.exit()
 	select {
-	case s.jobs <- j:
+	case jobs <- j:
 	case <-s.death.dead:
 		return s.unavailable()
 	}
@@ -155,6 +181,10 @@ func (s *Store) weigh(partition int, e tiers.Entry, alive func(tiers.Fence) bool
 		return nil, nil, tiers.ErrOutdated
 	}
 	s.filter.add(e.Key())
+	if !s.takes(e.Key()) {
+		s.unkept.Add(1)
+		return nil, nil, errFull
+	}
 	if len(e) <= s.cfg.MaxEntry {
 		row = appendHeader(make([]byte, 0, headerLen+len(e)), fence)
 		return name, append(row, e...), nil
@@ -188,11 +218,12 @@ func newer(held []byte, e tiers.Entry) bool {
 	return err == nil && h.Key() == e.Key() && h.Epoch() == e.Epoch() && h.Birth() > e.Birth()
 }
 
-// row reads a key's row for the writer, into memory of its own.
+// row reads a key's row for the writer, into memory of its own: its fence, or
+// the floor, and the bytes of its entry.
 func (s *Store) row(name []byte) (tiers.Fence, []byte, error) {
 	v, closer, err := s.db.Get(name)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return tiers.Fence{}, nil, nil
+		return s.floors.absent(int(binary.BigEndian.Uint16(name))), nil, nil
 	}
 	if err != nil {
 		return tiers.Fence{}, nil, s.failed("read row", err)

@@ -1,0 +1,65 @@
+package disk
+
+import (
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers"
+)
+
+// victim is a row that has to go, as the hand saw it.
+type victim struct {
+	name  []byte
+	fence tiers.Fence
+	size  int // of the value
+}
+
+// evict drops the values of rows, and the rows themselves where the floor may
+// rise to their fences.
+type evict struct {
+	partition int
+	aim       events.Position
+	victims   []victim
+	done      chan error
+}
+
+func (v *evict) answer() chan error { return v.done }
+
+func (v *evict) do(s *Store) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	floor := events.Position(0)
+	freed := 0
+	for _, x := range v.victims {
+		fence, held, err := s.row(x.name)
+		if err != nil || fence != x.fence || len(held) != x.size {
+			if s.death.isDead() {
+				return err
+			}
+			continue // it is another by now
+		}
+		newest := max(fence.Hard, fence.Soft)
+		if newest <= v.aim {
+			floor = max(floor, newest)
+			err = b.DeleteSized(x.name, uint32(headerLen+x.size), nil)
+			freed += len(x.name) + headerLen
+		} else if x.size > 0 {
+			err = b.Set(x.name, appendHeader(nil, fence), nil)
+		}
+		if err != nil {
+			return s.failed("evict", err)
+		}
+		if freed += x.size; x.size > 0 {
+			s.evicted.Add(1)
+		}
+	}
+	if err := s.floors.raise(b, v.partition, floor); err != nil {
+		return s.failed("evict", err)
+	}
+	if b.Empty() {
+		return nil
+	}
+	if err := s.apply(b); err != nil {
+		return s.failed("evict", err)
+	}
+	s.meter.leaving.Add(int64(freed))
+	return nil
+}
