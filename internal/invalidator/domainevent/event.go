@@ -43,8 +43,30 @@ type Event struct {
 	Change *Change
 }
 
+// The attributes of W3C's trace context (CloudEvents' distributed tracing
+// extension), and the headers of those names.
+const (
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+)
+
 // Trace returns the event's W3C traceparent, empty if it has none.
-func (e *Event) Trace() string { return e.Attributes["traceparent"] }
+func (e *Event) Trace() string { return e.Attributes[traceParent] }
+
+// TraceState returns the event's W3C tracestate, empty if it has none.
+func (e *Event) TraceState() string { return e.Attributes[traceState] }
+
+// traceFrom takes the trace context that the transport carried.
+func (e *Event) traceFrom(headers map[string]string) {
+	t := header(headers, traceParent)
+	if t == "" {
+		return
+	}
+	e.setAttribute(traceParent, t)
+	if s := header(headers, traceState); s != "" {
+		e.setAttribute(traceState, s)
+	}
+}
 
 // Operation is what a change event says was done.
 type Operation string
