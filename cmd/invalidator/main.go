@@ -75,19 +75,29 @@ func run(cmd *cobra.Command, c *config.Config) error {
 		invalidator.Config{
 			Stream: c.Invalidator.Stream, Subjects: []string{c.Invalidator.Subject}, Durable: c.Invalidator.Durable,
 			InFlight: c.Invalidator.Workers, Retries: c.Invalidator.Retries,
+			Decode: link.DecodeOptions(c.Invalidator),
 		})
 	if err != nil {
 		return err
 	}
-	server, err := ops.NewServer(c.HTTP, func() error { return ready(nc, inv) }, log, samples(inv))
+	door, err := newDoor(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	defer door.close()
+	reloads := &reloads{}
+	files.unreadable = reloads.done
+	server, err := ops.NewServer(c.HTTP, func() error { return ready(nc, inv) }, log, samples(inv), door.samples(), reloads.samples())
+	if err != nil {
+		return err
+	}
+	server.Handle(doorPattern, door.handler(fencer.Knows))
+	server.Note(reloads.note)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return inv.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
 	g.Go(func() error {
-		return files.watch(ctx, texts, log, func(ctx context.Context, texts []string) error {
+		return files.watch(ctx, texts, log, reloads.watched(func(ctx context.Context, texts []string) error {
 			set, err := files.parse(texts)
 			if err != nil {
 				return err
@@ -99,7 +109,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 			inv.SetRules(set)
 			log.Info("rules are in force", "rules", set.Len(), "domains", set.Domains())
 			return nil
-		})
+		}))
 	})
 	log.Info("rules are in force", "rules", set.Len(), "domains", set.Domains())
 	return g.Wait()

@@ -150,11 +150,38 @@ func TestEventsBecomeFencesAndRulesAreReadAgain(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "note of the refusal", func() bool {
+		return strings.Contains(get("/readyz"), "earlier rules stay in force: "+file+":2:8") &&
+			strings.Contains(get("/metrics"), "tercet_invalidator_rules_refused 1")
+	})
 	id = publish()
 	await(t, "fence by the old rules", func() bool { return has("old:" + id) })
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "note of the missing file", func() bool { return strings.Contains(get("/readyz"), "earlier rules stay in force: read rules") })
+
+	// The door for events over HTTP.
+	post := func(path, body string) int {
+		res, err := http.Post("http://"+addr+path, "application/cloudevents-batch+json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	if code := post("/v1/shop/events", `[{"specversion":"1.0","type":"shop.changed","source":"/t","id":"p1","data":{"id":"p1"}},
+		{"specversion":"1.0","type":"shop.changed","source":"/t","id":"p2","data":{"id":"p2"}}]`); code != http.StatusAccepted {
+		t.Errorf("events over HTTP: %d", code)
+	}
+	if code := post("/v1/other/events", `[]`); code != http.StatusNotFound {
+		t.Errorf("a domain without rules: %d", code)
+	}
+	await(t, "fences of the events", func() bool { return has("old:p1") && has("old:p2") })
 
 	write(t, file, fmt.Sprintf(ruleText, "new"))
 	await(t, "fence by the new rules", func() bool { return has("new:" + publish()) })
+	await(t, "readiness without notes", func() bool { return get("/readyz") == "ready\n" })
 }
 
 func TestWatch(t *testing.T) {

@@ -170,6 +170,10 @@ func settings(c *Config) []setting {
 			usage: "how many events are worked on at once; many share one record of the log"},
 		{key: "invalidator.retries", value: count(&c.Invalidator.Retries, 0), used: ForInvalidator,
 			usage: "how often an event is tried again before it is a dead letter"},
+		{key: "invalidator.type_field", value: text(&c.Invalidator.TypeField), used: ForNode | ForInvalidator | ForCLI,
+			usage: "field of plain JSON events that holds their type; empty: plain JSON is refused"},
+		{key: "invalidator.id_field", value: text(&c.Invalidator.IDField), used: ForNode | ForInvalidator | ForCLI,
+			usage: "field of plain JSON events that holds their id"},
 
 		{key: "warmer.origin", value: checked(&c.Warmer.Origin, "url", originURL), used: ForWarmer,
 			usage: "URL with {key} in it, where a key's value is fetched"},

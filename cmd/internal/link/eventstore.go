@@ -8,8 +8,27 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/raptorflow/tercet/internal/config"
+	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
 	"github.com/raptorflow/tercet/internal/invalidator/intake"
 )
+
+// intakePatience is how long a request waits for the stream.
+const intakePatience = 10 * time.Second
+
+// NewIntake returns the handler that stores events which come over HTTP.
+func NewIntake(nc *nats.Conn, c config.Invalidator) (*intake.Handler, error) {
+	s, err := NewEventStore(nc, intakePatience)
+	if err != nil {
+		return nil, err
+	}
+	return intake.NewHandler(s, intake.Config{Timeout: intakePatience, Decode: DecodeOptions(c)}), nil
+}
+
+// DecodeOptions says how c has plain JSON read.
+func DecodeOptions(c config.Invalidator) domainevent.Options {
+	return domainevent.Options{TypeField: c.TypeField, IDField: c.IDField}
+}
 
 // EventStore puts domain events into the stream that the invalidator reads. It
 // is safe for concurrent use.
