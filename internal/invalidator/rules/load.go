@@ -60,6 +60,9 @@ type loader struct {
 	file   string
 	env    *cel.Env
 	faults []error
+	// vocabulary, if not nil, is filled with the fields that are known of each
+	// kind of mapping.
+	vocabulary map[string][]string
 }
 
 func (l *loader) load(n *yaml.Node, domains []string) *Set {
@@ -210,7 +213,7 @@ func (l *loader) templates(n *yaml.Node, k kind) []output {
 
 func (l *loader) names(n *yaml.Node, k kind) []output {
 	part := k.String() + "_cel"
-	x, err := compileNames(l.env, l.text(n, part))
+	x, err := compileNames(l.env, l.text(n, part), k)
 	if err != nil {
 		l.fail(n, "%v", err)
 		return nil
