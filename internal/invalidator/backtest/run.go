@@ -44,10 +44,7 @@ func (r *Run) Add(m domainevent.Message, at time.Time, o domainevent.Options) {
 	}
 	all, err := domainevent.Decode(m, o)
 	if err != nil {
-		r.report.Unreadable++
-		if len(r.report.Problems) < maxProblems {
-			r.report.Problems = append(r.report.Problems, m.ID+": "+err.Error())
-		}
+		r.unreadable(m.ID, err)
 	}
 	for _, e := range all {
 		r.report.Events++
@@ -59,6 +56,19 @@ func (r *Run) Add(m domainevent.Message, at time.Time, o domainevent.Options) {
 		if r.running != nil {
 			r.compare(e, r.running.judge(e, when), mine)
 		}
+	}
+}
+
+// Skip counts a message that could not even be had, and why.
+func (r *Run) Skip(id string, err error) {
+	r.report.Messages++
+	r.unreadable(id, err)
+}
+
+func (r *Run) unreadable(id string, err error) {
+	r.report.Unreadable++
+	if len(r.report.Problems) < maxProblems {
+		r.report.Problems = append(r.report.Problems, id+": "+err.Error())
 	}
 }
 

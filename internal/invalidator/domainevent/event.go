@@ -1,6 +1,9 @@
 package domainevent
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Object is a JSON object. Its values are the JSON tree's: nil, bool,
 // json.Number, string, []any or Object.
@@ -111,6 +114,17 @@ type Change struct {
 	Position string
 	// Snapshot reports that a snapshot produced the event.
 	Snapshot bool
+}
+
+// Place returns what is known of where the row lies, as in shop.public.orders.
+func (c *Change) Place() string {
+	var parts []string
+	for _, p := range []string{c.Database, c.Schema, c.Table} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 // Row returns the row after the change, else before it, else the message's

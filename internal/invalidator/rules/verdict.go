@@ -92,7 +92,7 @@ func (m *match) why(part string, e *domainevent.Event) string {
 	case "table":
 		want = m.tables
 		if c != nil {
-			have = strings.TrimLeft(strings.Join([]string{c.Database, c.Schema, c.Table}, "."), ".")
+			have = c.Place()
 		}
 	case "connector":
 		want = m.connectors
