@@ -74,7 +74,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 		invalidator.Deps{JetStream: js, Fencer: fencer, Rules: set, Logger: log},
 		invalidator.Config{
 			Stream: c.Invalidator.Stream, Subjects: []string{c.Invalidator.Subject}, Durable: c.Invalidator.Durable,
-			InFlight: c.Invalidator.Workers, Retries: c.Invalidator.Retries,
+			InFlight: c.Invalidator.Workers, Retries: c.Invalidator.Retries, AckWait: c.Invalidator.AckWait,
 		})
 	if err != nil {
 		return err

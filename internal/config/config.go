@@ -112,6 +112,7 @@ type Invalidator struct {
 	Durable string
 	Workers int
 	Retries int
+	AckWait time.Duration
 }
 
 // Warmer configures how keys are reloaded after they were invalidated.

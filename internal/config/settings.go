@@ -63,7 +63,7 @@ func defaults(b Binary) *Config {
 
 		Invalidator: Invalidator{
 			Stream: "EVENTS", Subject: "events.>", Durable: "invalidator",
-			Workers: 1024, Retries: 5,
+			Workers: 1024, Retries: 5, AckWait: 30 * time.Second,
 		},
 		Warmer: Warmer{Timeout: 5 * time.Second, Rate: 100, Concurrency: 8, Keys: 1000},
 	}
@@ -169,7 +169,9 @@ func settings(c *Config) []setting {
 		{key: "invalidator.workers", value: count(&c.Invalidator.Workers, 1), used: ForInvalidator,
 			usage: "how many events are worked on at once; many share one record of the log"},
 		{key: "invalidator.retries", value: count(&c.Invalidator.Retries, 0), used: ForInvalidator,
-			usage: "how often an event is tried again before it is a dead letter"},
+			usage: "how often an event is tried again at once, before the stream delivers it again later"},
+		{key: "invalidator.ack-wait", value: positive(&c.Invalidator.AckWait), used: ForInvalidator,
+			usage: "how long a process may be silent before others get its events"},
 
 		{key: "warmer.origin", value: checked(&c.Warmer.Origin, "url", originURL), used: ForWarmer,
 			usage: "URL with {key} in it, where a key's value is fetched"},
