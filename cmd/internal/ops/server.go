@@ -25,6 +25,7 @@ type Server struct {
 	ready    func() error
 	registry *prometheus.Registry
 	log      *slog.Logger
+	notes    []func() string
 }
 
 // NewServer returns the interface that c describes. Ready says why the service
@@ -39,6 +40,11 @@ func NewServer(c config.HTTP, ready func() error, log *slog.Logger, all ...prome
 	}
 	return s, nil
 }
+
+// Note adds a line to the answer of /readyz, for what does not make the service
+// unready and still wants somebody's eye. An empty line is left out. Note is
+// for the time before Run; note is called at any time.
+func (s *Server) Note(note func() string) { s.notes = append(s.notes, note) }
 
 // Run serves until ctx is done and returns nil then. Switched off, it just
 // waits.
@@ -89,6 +95,11 @@ func (s *Server) Handler() http.Handler {
 			return
 		}
 		fmt.Fprintln(w, "ready")
+		for _, note := range s.notes {
+			if line := note(); line != "" {
+				fmt.Fprintln(w, line)
+			}
+		}
 	})
 	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
 	return mux
