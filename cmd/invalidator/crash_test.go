@@ -120,7 +120,7 @@ func TestEveryEventIsFencedWhoeverDies(t *testing.T) {
 				select {
 				case <-ctx.Done():
 					return
-				case <-time.After(time.Duration(50+r.IntN(1500)) * time.Millisecond):
+				case <-time.After(time.Duration(20+r.IntN(600)) * time.Millisecond):
 				}
 				w.kill()
 				kills.Add(1)
@@ -132,17 +132,20 @@ func TestEveryEventIsFencedWhoeverDies(t *testing.T) {
 	defer stop()
 	r := rand.New(rand.NewPCG(seed, 99))
 	order := r.Perm(n)
-	for batch := 0; batch < n; batch += 500 {
-		some := order[batch:min(batch+500, n)]
+	size := max(n/20, 1)
+	for batch := 0; batch < n; batch += size {
+		some := order[batch:min(batch+size, n)]
 		publishAll(t, js, some, shelves)
 		if r.IntN(4) == 0 { // the whole batch again, without an id that the server would know it by
 			publishAll(t, js, some[:len(some)/2], shelves)
 		}
-		if k := batch / 500; k == n/1500 || k == n/750 {
+		if k := batch / size; k == 6 || k == 13 {
 			server.Kill()
 			server.Restart()
 			server.AwaitReady()
 		}
+		before := kills.Load()
+		await(t, "death amid the events", func() bool { return kills.Load() > before })
 	}
 	stop()
 	killers.Wait()

@@ -4,7 +4,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -83,6 +86,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	server.Note(func() string { return parkedNote(inv.Parked()) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return inv.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
@@ -120,4 +124,15 @@ func ready(nc *nats.Conn, inv *invalidator.Invalidator) error {
 	default:
 		return errNotFollowing
 	}
+}
+
+// parkedNote says which rules are parked. That does not make the service
+// unready: taking it out of service would stop the other rules too.
+func parkedNote(parked []invalidator.RuleState) string {
+	lines := make([]string, len(parked))
+	for i, r := range parked {
+		lines[i] = fmt.Sprintf("rule %q is parked since %s and clears nothing: %s; let it go with: tercet dead release %q",
+			r.Rule, r.Since.Format(time.RFC3339), r.Why, r.Rule)
+	}
+	return strings.Join(lines, "\n")
 }
