@@ -82,11 +82,13 @@ rules:
 	for _, state := range []string{"list", "rules"} {
 		must(t, "dead", state)
 	}
+	must(t, "publish", "--type", "price", "--data", `{"no":1}`)
+	eventually("a dead letter", func() bool { return inv.Stats().Acknowledged == 1 })
 	for id := range 5 {
 		must(t, "publish", "--type", "price", "--data", fmt.Sprintf(`{"id":%d}`, id))
 	}
-	must(t, "publish", "--type", "price", "--data", `{"no":1}`)
-	eventually("verdicts", func() bool { return inv.Stats().Acknowledged == 6 })
+	must(t, "publish", "--type", "price", "--data", `{"no":2}`) // of a parked rule: it waits
+	eventually("verdicts", func() bool { return inv.Stats().Acknowledged == 7 })
 
 	var parked, dead []letterView
 	for _, of := range []struct {
@@ -97,7 +99,7 @@ rules:
 			t.Fatal(err)
 		}
 	}
-	if len(parked) != 3 || len(dead) != 1 || dead[0].Field != "data.id" || dead[0].Rule != "price" {
+	if len(parked) != 4 || len(dead) != 1 || dead[0].Field != "data.id" || dead[0].Rule != "price" {
 		t.Fatalf("parked %+v, dead %+v", parked, dead)
 	}
 	if out := must(t, "dead", "rules"); !strings.Contains(out, "price is parked since") {
@@ -107,18 +109,21 @@ rules:
 	if out := must(t, "dead", "show", number); !strings.Contains(out, `"no":1`) || !strings.Contains(out, "data.id") {
 		t.Errorf("show: %s", out)
 	}
-	if out := must(t, "dead", "release", "price"); !strings.Contains(out, "3 events") {
+	if out := must(t, "dead", "release", "price"); !strings.Contains(out, "4 events") {
 		t.Errorf("release: %s", out)
 	}
 	eventually("fences", func() bool { return fencer.count() == 5 })
+	eventually("the letter of what had waited", func() bool { return inv.Stats().DeadLetters == 2 })
+	must(t, "dead", "drop", "--reason", "missing", "--newer-than", "1s", "--older-than", "1h") // nothing
 	if out := must(t, "dead", "list", "--parked"); !strings.Contains(out, "nothing") {
 		t.Errorf("after the release: %s", out)
 	}
 	must(t, "dead", "retry", "--rule", "price") // fails again, and is put aside again
-	eventually("another letter", func() bool {
-		return strings.Contains(must(t, "dead", "list"), "price") && !strings.Contains(must(t, "dead", "list"), "\n"+number+" ")
-	})
-	if out := must(t, "dead", "drop", "--all"); !strings.Contains(out, "drop: 1") {
+	eventually("other letters", func() bool { return inv.Stats().DeadLetters == 4 })
+	if strings.Contains(must(t, "dead", "list"), "\n"+number+" ") {
+		t.Error("the letter that was retried is still there")
+	}
+	if out := must(t, "dead", "drop", "--all"); !strings.Contains(out, "drop: 2") {
 		t.Errorf("drop: %s", out)
 	}
 	for _, wrong := range [][]string{{"dead", "drop"}, {"dead", "drop", "1", "--all"}, {"dead", "show", "x"}} {

@@ -92,7 +92,7 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	for _, v := range p.verdicts {
 		active.count(&i.stats, v)
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(besides(faults, p.held)...); err != nil {
 		letter := &poison{err: err}
 		if len(happened) > 0 {
 			letter.event = happened[0]
@@ -118,6 +118,27 @@ func unfinished(faults []error) error {
 		some = append(some, err)
 	}
 	return mendable(some)
+}
+
+// besides returns the faults without those of rules for which the message was
+// parked: they come again when the rule is released, with what it fences then.
+func besides(faults []error, held []string) []error {
+	if len(held) == 0 {
+		return faults
+	}
+	var others []error
+	for _, err := range faults {
+		of := evalErrors(err)
+		if len(of) == 0 {
+			others = append(others, err)
+		}
+		for _, fault := range of {
+			if !slices.Contains(held, fault.Rule) {
+				others = append(others, fault)
+			}
+		}
+	}
+	return others
 }
 
 // perform lands the plan's fences, parks the message for the rules that are
