@@ -32,6 +32,13 @@ type DomainEvent struct {
 	TraceParent string
 }
 
+// Validate reports whether the event can be published, as far as that can be
+// told without its data: [ErrInvalid] if not.
+func (e DomainEvent) Validate() error {
+	_, err := eventSubject(e.Type)
+	return err
+}
+
 // cloudEvent is the structured JSON form, CloudEvents 1.0, section 3 of the
 // JSON event format.
 type cloudEvent struct {
