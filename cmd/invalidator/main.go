@@ -73,8 +73,10 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if err := fencer.Prepare(ctx, set.Domains()); err != nil {
 		return err
 	}
+	everywhere := link.NewEverywhere(c, log)
+	defer everywhere.Close() // for the same reason
 	inv, err := invalidator.New(
-		invalidator.Deps{JetStream: js, Fencer: fencer, Rules: set, Logger: log},
+		invalidator.Deps{JetStream: js, Fencer: fencer, Everywhere: everywhere, Rules: set, Logger: log},
 		invalidator.Config{
 			Stream: c.Invalidator.Stream, Subjects: []string{c.Invalidator.Subject}, Durable: c.Invalidator.Durable,
 			InFlight: c.Invalidator.Workers, Retries: c.Invalidator.Retries, AckWait: c.Invalidator.AckWait,

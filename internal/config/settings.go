@@ -125,9 +125,9 @@ func settings(c *Config) []setting {
 			usage: "file with the certificate shown to the NATS servers"},
 		{key: "nats.key", value: text(&c.NATS.TLS.Key), used: every,
 			usage: "file with that certificate's key"},
-		{key: "redis.url", value: text(&c.Redis.URL), used: members | ForCLI,
+		{key: "redis.url", value: text(&c.Redis.URL), used: every,
 			usage: "Redis of the shared tier (L2), as redis://host:6379/0; empty: no shared tier"},
-		{key: "redis.password", value: text(&c.Redis.Password), used: members | ForCLI, secret: true,
+		{key: "redis.password", value: text(&c.Redis.Password), used: every, secret: true,
 			usage: "Redis password, used instead of the URL's"},
 
 		{key: "resp.addr", value: checked(&c.RESP.Addr, "address", address), used: ForNode,
