@@ -27,7 +27,13 @@ import (
 	"github.com/raptorflow/tercet/test/process"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(processEnv) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -62,7 +68,7 @@ func fenced(t *testing.T, nc *nats.Conn, domain string) func(string) bool {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var keys []string
+	keys := map[string]bool{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -77,7 +83,9 @@ func fenced(t *testing.T, nc *nats.Conn, domain string) func(string) bool {
 				}
 				for _, c := range r.Changes {
 					if c, ok := c.(*events.Invalidate); ok {
-						keys = append(keys, c.Scope.Keys...)
+						for _, k := range c.Scope.Keys {
+							keys[k] = true
+						}
 					}
 				}
 			}
@@ -88,7 +96,7 @@ func fenced(t *testing.T, nc *nats.Conn, domain string) func(string) bool {
 	return func(key string) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.Contains(keys, key)
+		return keys[key]
 	}
 }
 

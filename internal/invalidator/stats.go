@@ -26,6 +26,12 @@ type Stats struct {
 	// alive, since what they meant is not known.
 	Undecodable, DeadLetters, Unreached uint64
 	WarmFailures                        uint64
+	// Duplicates counts events that were not fenced again, Parked copies of
+	// events kept for the release of a rule, Coarsened events for which a
+	// rule's reach was fenced in place of what is beyond its limit.
+	Duplicates, Parked, Coarsened uint64
+	// Settled counts second fences' rounds, Windows records of coalesced fences.
+	Settled, Windows uint64
 	// Panics counts defects of this package; it should be 0.
 	Panics uint64
 	// Rules holds the running rules' counts by name.
@@ -41,7 +47,8 @@ type RuleStats struct {
 
 type counters struct {
 	received, redelivered, acknowledged, returned, events, unmatched, fences, failures,
-	retries, undecodable, deadLetters, unreached, warmFailures, panics atomic.Uint64
+	retries, undecodable, deadLetters, unreached, warmFailures, panics,
+	duplicates, parked, coarsened, settled, windows atomic.Uint64
 }
 
 // Stats returns the counts as they are now. It is safe for concurrent use.
@@ -54,6 +61,8 @@ func (i *Invalidator) Stats() Stats {
 		Fences: c.fences.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
 		Undecodable: c.undecodable.Load(), DeadLetters: c.deadLetters.Load(), Unreached: c.unreached.Load(),
 		WarmFailures: c.warmFailures.Load(), Panics: c.panics.Load(),
+		Duplicates: c.duplicates.Load(), Parked: c.parked.Load(), Coarsened: c.coarsened.Load(),
+		Settled: c.settled.Load(), Windows: c.windows.Load(),
 		Rules: map[string]RuleStats{},
 	}
 	for name, r := range i.rules.Load().counts {
@@ -64,15 +73,22 @@ func (i *Invalidator) Stats() Stats {
 
 // activeRules is a set with its counts.
 type activeRules struct {
-	set    *rules.Set
-	counts map[string]*ruleCounters // read-only; the counters are not
+	set     *rules.Set
+	counts  map[string]*ruleCounters // read-only; the counters are not
+	limited map[string]rules.Rule    // those with a limit, by name; read-only
+	recent  *recent
 }
 
 type ruleCounters struct{ matched, failed atomic.Uint64 }
 
 // activate gives a set its counters; rules that were there before keep theirs.
-func activate(set *rules.Set, before *activeRules) *activeRules {
-	a := &activeRules{set: set, counts: make(map[string]*ruleCounters, set.Len())}
+func activate(set *rules.Set, before *activeRules, duplicates int) *activeRules {
+	a := &activeRules{set: set, counts: make(map[string]*ruleCounters, set.Len()), limited: map[string]rules.Rule{}, recent: newRecent(duplicates)}
+	for _, r := range set.Rules() {
+		if r.Limit.Limited() {
+			a.limited[r.Name] = r
+		}
+	}
 	for _, name := range set.Names() {
 		if before != nil {
 			if c, ok := before.counts[name]; ok {

@@ -166,7 +166,9 @@ func (c *Client) InvalidateMany(ctx context.Context, many []Invalidation, opts .
 	for i, one := range many {
 		invs[i] = events.Invalidate{Scope: one.scope(), Soft: one.Soft, Source: one.Source}
 	}
-	return c.node.InvalidateMany(ctx, invs, node.InvalidateOptions{Concern: gather(opts).concern})
+	return c.outbox.lasting(invs, func() (Token, error) {
+		return c.node.InvalidateMany(ctx, invs, node.InvalidateOptions{Concern: gather(opts).concern})
+	})
 }
 
 // GetMany is [Client.GetMany] for values of type T. A value that another codec

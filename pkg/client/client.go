@@ -234,13 +234,18 @@ func (i Invalidation) scope() events.Scope {
 
 // Invalidate fences what i covers, in one record whatever the number of
 // copies. It returns once the record is in the log and applied on this node.
+//
+// With [Config.Outbox] it is on this process's disk before; if it can't be put
+// into the log now, the error wraps [ErrQueued], and it follows.
 func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOption) (Token, error) {
 	inv := events.Invalidate{
 		Scope:  i.scope(),
 		Soft:   i.Soft,
 		Source: i.Source,
 	}
-	return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
+	return c.outbox.lasting([]events.Invalidate{inv}, func() (Token, error) {
+		return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
+	})
 }
 
 // Token returns what this client has seen, to be passed to another process

@@ -35,6 +35,15 @@ type Config struct {
 	// RedisTimeout bounds one operation on it; default 100 ms.
 	RedisTimeout time.Duration
 
+	// Outbox is a directory where Publish and Invalidate put what they are
+	// given, synced, before anything else: what they accepted is delivered, also
+	// if this process is killed, as soon as a client of the domain is opened with
+	// the directory again. One process at a time has it. Empty: there is none.
+	Outbox string
+	// OutboxBytes bounds what waits there; default 256 MiB. Beyond it they
+	// return [ErrOutboxFull].
+	OutboxBytes int64
+
 	// DataDir is where the disk tier lives. Empty: in memory, so that a
 	// restart begins with nothing.
 	DataDir string
