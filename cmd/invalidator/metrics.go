@@ -39,7 +39,13 @@ func samples(inv *invalidator.Invalidator) ops.Samples {
 				ops.Sample{Name: "tercet_invalidator_rule_matches_total", Help: "Events that a rule was about.",
 					Value: float64(r.Matched), Label: "rule", LabelValue: name},
 				ops.Sample{Name: "tercet_invalidator_rule_failures_total", Help: "Events on which a part of a rule failed.",
-					Value: float64(r.Failed), Label: "rule", LabelValue: name})
+					Value: float64(r.Failed), Label: "rule", LabelValue: name},
+				ops.Sample{Name: "tercet_invalidator_rule_misses_total", Help: "Events that a rule was not about, since it came into force.",
+					Value: float64(r.Missed), Label: "rule", LabelValue: name},
+				ops.Sample{Name: "tercet_invalidator_rule_lag_seconds_total", Help: "Time from the stream to the fences, of all events that a rule was about.",
+					Value: r.Lag.Seconds(), Label: "rule", LabelValue: name},
+				ops.Sample{Name: "tercet_invalidator_rule_lag_seconds", Help: "Time from the stream to the fences, of the last event that a rule was about.",
+					Value: r.LastLag.Seconds(), Label: "rule", LabelValue: name})
 		}
 		return all
 	}

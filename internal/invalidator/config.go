@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
@@ -47,6 +48,9 @@ type Deps struct {
 	// Warmer is nil where nothing reloads.
 	Warmer Warmer
 	Rules  *rules.Set
+	// TracerProvider records a span for each event. Nil: OpenTelemetry's global
+	// one, which records nothing unless somebody installed one that does.
+	TracerProvider trace.TracerProvider
 	// Logger is nil for silence.
 	Logger *slog.Logger
 }

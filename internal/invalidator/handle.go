@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -58,6 +59,8 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	active := i.rules.Load()
 	again, released := askedAgain(m)
 	fresh := make([]identity, 0, len(happened))
+	var traced spans
+	defer func() { traced.end(err) }()
 	for n, e := range happened {
 		id, known := active.recent.identify(m, n, e)
 		if known && !again {
@@ -65,6 +68,7 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 			continue
 		}
 		out, err := active.set.Evaluate(e)
+		traced.begin(ctx, i.tracer, d, e, out)
 		p.verdicts = append(p.verdicts, verdict{out.Rules, err})
 		if err == nil {
 			fresh = append(fresh, id)
@@ -89,8 +93,9 @@ func (i *Invalidator) handle(m *message.Message) (err error) {
 	if unreadable {
 		i.stats.undecodable.Add(1)
 	}
+	lag := max(0, time.Since(d.time)) // the stream's clock may be ahead
 	for _, v := range p.verdicts {
-		active.count(&i.stats, v)
+		active.count(&i.stats, v, lag)
 	}
 	if err := errors.Join(besides(faults, p.held)...); err != nil {
 		letter := &poison{err: err}

@@ -11,6 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/raptorflow/tercet/internal/invalidator/rules"
 )
@@ -24,6 +25,8 @@ type Invalidator struct {
 	stats  counters
 	ready  chan struct{}
 	ran    atomic.Bool
+
+	tracer trace.Tracer
 
 	parking  *parking
 	limits   *limiter
@@ -42,6 +45,7 @@ func New(d Deps, c Config) (*Invalidator, error) {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
 	i := &Invalidator{deps: d, config: c, log: d.Logger, ready: make(chan struct{}), waiting: make(chan struct{}, c.Waiting)}
+	i.tracer = tracer(d.TracerProvider)
 	i.parking = newParking(d.JetStream, d.Logger)
 	i.limits = newLimiter(i.parking)
 	i.SetRules(d.Rules)
@@ -51,7 +55,7 @@ func New(d Deps, c Config) (*Invalidator, error) {
 // SetRules makes set the rules for every event that is taken up from now on;
 // events under way end with those that they began with.
 func (i *Invalidator) SetRules(set *rules.Set) {
-	i.rules.Store(activate(set, i.rules.Load(), i.config.Duplicates))
+	i.rules.Store(activate(set, i.rules.Load(), i.config.Duplicates, i.stats.events.Load()))
 }
 
 // Parked returns the rules that are parked, by name, as far as is known here.

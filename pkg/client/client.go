@@ -6,6 +6,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/telemetry/tracing"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -242,6 +243,7 @@ func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOp
 		Scope:  i.scope(),
 		Soft:   i.Soft,
 		Source: i.Source,
+		Cause:  events.Cause{Trace: tracing.Text(ctx)},
 	}
 	return c.outbox.lasting([]events.Invalidate{inv}, func() (Token, error) {
 		return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})

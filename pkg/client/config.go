@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
@@ -120,6 +121,11 @@ type Config struct {
 
 	// Logger is told what an operator should know; default slog.Default().
 	Logger *slog.Logger
+
+	// TracerProvider records a span "apply" for each invalidation whose trace is
+	// sampled. Default: OpenTelemetry's global one as it is when the client
+	// starts, which records nothing unless somebody installed one that does.
+	TracerProvider trace.TracerProvider
 
 	// OnApply, if set, is told every applied record of the log, in order for
 	// each partition, from the goroutine that applies it: don't hold it up.

@@ -162,7 +162,7 @@ func (c *Client) build(ctx context.Context) error {
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
-		OnApply: c.cfg.OnApply, OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
+		OnApply: c.traced(c.cfg.OnApply), OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
 	if err != nil {
 		return err

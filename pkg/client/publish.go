@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/raptorflow/tercet/internal/telemetry/tracing"
 )
 
 // DomainEvent is something that happened in the business: the invalidator's
@@ -28,8 +30,9 @@ type DomainEvent struct {
 	Time time.Time
 	// Data is encoded as JSON.
 	Data any
-	// TraceParent is the W3C trace context of what led to it. Optional.
-	TraceParent string
+	// TraceParent and TraceState are the W3C trace context of what led to it.
+	// Default: that of the span in Publish's ctx, if there is one.
+	TraceParent, TraceState string
 }
 
 // Validate reports whether the event can be published, as far as that can be
@@ -50,6 +53,7 @@ type cloudEvent struct {
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype,omitempty"`
 	TraceParent     string    `json:"traceparent,omitempty"`
+	TraceState      string    `json:"tracestate,omitempty"`
 	Data            any       `json:"data,omitempty"`
 }
 
@@ -76,7 +80,13 @@ func (c *Client) Publish(ctx context.Context, e DomainEvent) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	ce := cloudEvent{SpecVersion: "1.0", ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time.UTC(), TraceParent: e.TraceParent, Data: e.Data}
+	if e.TraceParent == "" {
+		e.TraceParent, e.TraceState = tracing.Of(ctx)
+	}
+	ce := cloudEvent{
+		SpecVersion: "1.0", ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time.UTC(),
+		TraceParent: e.TraceParent, TraceState: e.TraceState, Data: e.Data,
+	}
 	if e.Data != nil {
 		ce.DataContentType = "application/json"
 	}

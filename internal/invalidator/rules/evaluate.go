@@ -224,12 +224,9 @@ func compact(s *events.Scope) {
 
 // cause names e in a fence: its source and id, cut to what a record holds.
 func cause(e *domainevent.Event) events.Cause {
-	c := events.Cause{Event: e.Source + "#" + e.ID, Trace: e.Trace()}
+	c := events.Cause{Event: e.Source + "#" + e.ID, Trace: events.JoinTrace(e.Trace(), e.TraceState())}
 	if len(c.Event) > events.MaxCause {
 		c.Event = c.Event[:events.MaxCause]
-	}
-	if len(c.Trace) > events.MaxCause {
-		c.Trace = "" // no traceparent is that long
 	}
 	return c
 }

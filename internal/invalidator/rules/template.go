@@ -7,6 +7,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // kind is the kind of names that a template renders.
@@ -42,7 +43,7 @@ func (k kind) validate(name string) error {
 		}
 		return nil
 	}
-	if name != "" && strings.Trim(name, "*?") == "" {
+	if name != "" && strings.Trim(name, "*?") == "" && !mutant.On(mutant.EverythingGlobTaken) {
 		return fmt.Errorf("glob %q %w", name, ErrEverything)
 	}
 	return events.ValidateGlob(name)
