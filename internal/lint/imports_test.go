@@ -75,7 +75,7 @@ var laws = []law{
 		why: "a position is the only clock that coherence ever uses",
 	},
 	{
-		in: []string{"internal/invalidator/rules", "internal/invalidator/domainevent"}, never: []string{"context", "log/...", "math/rand/...", "crypto/rand", "net", "net/http/...", "golang.org/x/sync/..."},
+		in: []string{"internal/invalidator/rules", "internal/invalidator/domainevent", "internal/invalidator/backtest"}, never: []string{"context", "log/...", "math/rand/...", "crypto/rand", "net", "net/http/...", "golang.org/x/sync/..."},
 		why: "what an event invalidates follows from the event and the rules alone, so that rules can be checked and back-tested without a deployment",
 	},
 	{
@@ -144,6 +144,10 @@ var laws = []law{
 		in: []string{"internal/...", "pkg/..."}, except: []string{"internal/tiers/redis", "internal/config", "internal/trial/...", "pkg/client"},
 		never: []string{"github.com/redis/..."},
 		why:   "Redis has one adapter; where it is reached is wired in pkg/client",
+	},
+	{
+		in: []string{"internal/...", "pkg/..."}, never: []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/..."},
+		why: "whether and where spans are recorded is decided by the program that embeds us; here is OpenTelemetry's API alone",
 	},
 	{
 		in: []string{"internal/...", "pkg/...", "cmd/..."}, except: []string{"internal/tiers/memory"},
