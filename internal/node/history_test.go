@@ -10,7 +10,7 @@ import (
 // G8: the log lost its tail; a node that had applied it drops what it holds,
 // opens a new epoch and serves again.
 func TestRollbackIsNoticedAndDropsEverything(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "kept")
 		_, last := f.stream.Bounds()
@@ -29,7 +29,7 @@ func TestRollbackIsNoticedAndDropsEverything(t *testing.T) {
 }
 
 func TestRecreatedLogIsNoticed(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "old")
@@ -51,7 +51,7 @@ func TestRecreatedLogIsNoticed(t *testing.T) {
 // A log trimmed past a node that was away: it drops its copies and joins anew,
 // in the epoch that it knows from the others.
 func TestTrimmedLogIsAGap(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "v")
 		a.put("fenced", "v")
@@ -79,7 +79,7 @@ func TestTrimmedLogIsAGap(t *testing.T) {
 // G2 after a gap: the epoch that the node was in before, and is in again, is
 // not one that it left. A token of it has to be waited for.
 func TestSessionAfterAGapWaitsForItsToken(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "old")
 		b.sync()
@@ -107,7 +107,7 @@ func TestSessionAfterAGapWaitsForItsToken(t *testing.T) {
 // P19: a record that nobody can decode kills everything before it, and is no
 // reason to stop.
 func TestUndecodableRecordFencesEverything(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "v")
 		f.stream.AppendForeign([]byte("who am I"))
@@ -124,9 +124,43 @@ func TestUndecodableRecordFencesEverything(t *testing.T) {
 	})
 }
 
+// P19: a record of a later version may open an epoch, for whoever understands it,
+// because the log lost records. An older node that did not apply them must not
+// take copies that were born there, ahead of its place, for live ones.
+func TestLaterVersionMayBeAnEpoch(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.shared = newSharedTier()
+		a, b := f.start("a", options{}), f.start("b", options{})
+		a.put("k", "kept")
+		f.caughtUp(b)
+		b.log.Cut()
+		_, kept := f.stream.Bounds()
+		for range 10 {
+			a.put("k", "lost")
+		}
+		f.await("the lost copy in the shared tier", func() bool {
+			return string(f.shared.backup()["k"].Payload()) == "lost"
+		})
+		a.crash(0)
+		f.stream.Rollback(kept)
+		f.stream.Append(events.ID{Publisher: events.Incarnation{7}, Counter: 1}, []byte{events.WireVersion + 1, 0x90})
+		b.log.Heal()
+		f.caughtUp(b)
+		b.wants("k", "")
+		// Nodes that can't read it agree on what followed it.
+		c := f.start("c", options{})
+		b.put("k", "new")
+		f.caughtUp(c)
+		if b.Epoch("k") != c.Epoch("k") || b.Stats().Regressions+c.Stats().Regressions != 0 {
+			t.Errorf("epochs %s and %s", b.Epoch("k"), c.Epoch("k"))
+		}
+		c.wants("k", "new")
+	})
+}
+
 // G6: a shared tier that comes back from a backup brings nothing dead to life.
 func TestSharedTierRolledBackServesNothingDead(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "old")
