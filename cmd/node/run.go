@@ -65,13 +65,17 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 	if err != nil {
 		return nil, err
 	}
+	redisTLS, err := link.RedisTLS(c.Redis)
+	if err != nil {
+		return nil, err
+	}
 	settings := c.Settings()
 	audits := c.AuditRate
 	if audits == 0 {
 		audits = -1 // the client's zero is its default
 	}
 	return client.Start(ctx, client.Config{
-		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL,
+		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL, RedisTLS: redisTLS,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
 		Replication: c.ReplicationFactor(),

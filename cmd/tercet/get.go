@@ -119,8 +119,12 @@ func join(ctx context.Context, c *config.Config) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	redisTLS, err := link.RedisTLS(c.Redis)
+	if err != nil {
+		return nil, err
+	}
 	return client.Open(ctx, client.Config{
-		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redis,
+		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redis, RedisTLS: redisTLS,
 		Guest: true, DefaultTTL: c.DefaultTTL, L1Size: 1 << 20, L3Size: 16 << 20, DiskCache: 1 << 20,
 		Logger: slog.New(slog.DiscardHandler), // what goes wrong comes back as an error
 	})

@@ -40,10 +40,14 @@ func openOrigin(ctx context.Context, nc *nats.Conn, c *config.Config, log *slog.
 	if err != nil {
 		return nil, err
 	}
+	redisTLS, err := link.RedisTLS(c.Redis)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, joinWithin)
 	defer cancel()
 	n, err := client.Open(ctx, client.Config{
-		Domain: c.Domain, Conn: nc, RedisURL: redis, DataDir: c.DataDir, NodeID: c.NodeID,
+		Domain: c.Domain, Conn: nc, RedisURL: redis, RedisTLS: redisTLS, DataDir: c.DataDir, NodeID: c.NodeID,
 		L1Size: c.L1Size, L3Size: c.L3Size, DefaultTTL: c.DefaultTTL,
 		Replication: c.ReplicationFactor(), Guest: c.DataDir == "", LoadTimeout: c.Warmer.Timeout, MaxLoads: c.Warmer.Concurrency,
 		Origin: loader(h), Logger: log,

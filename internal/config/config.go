@@ -71,6 +71,7 @@ type Redis struct {
 	URL string
 	// Password, if set, is used instead of the URL's.
 	Password string
+	TLS      ClientTLS
 }
 
 // ServerTLS holds the files of a TLS server; both empty: plain TCP.

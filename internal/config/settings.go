@@ -129,6 +129,12 @@ func settings(c *Config) []setting {
 			usage: "Redis of the shared tier (L2), as redis://host:6379/0; empty: no shared tier"},
 		{key: "redis.password", value: text(&c.Redis.Password), used: every, secret: true,
 			usage: "Redis password, used instead of the URL's"},
+		{key: "redis.ca", value: text(&c.Redis.TLS.CA), used: members | ForCLI,
+			usage: "file with certificates of authorities that vouch for the Redis servers (rediss://)"},
+		{key: "redis.cert", value: text(&c.Redis.TLS.Cert), used: members | ForCLI,
+			usage: "file with the certificate shown to the Redis servers"},
+		{key: "redis.key", value: text(&c.Redis.TLS.Key), used: members | ForCLI,
+			usage: "file with that certificate's key"},
 
 		{key: "resp.addr", value: checked(&c.RESP.Addr, "address", address), used: ForNode,
 			usage: `where Redis clients connect, or "off"`},

@@ -63,6 +63,7 @@ func (c *Config) validate(b Binary) []error {
 		missing("rules", "without rules no event invalidates anything")
 	}
 	pair("nats.cert", "nats.key", c.NATS.TLS.Cert != "", c.NATS.TLS.Key != "")
+	pair("redis.cert", "redis.key", c.Redis.TLS.Cert != "", c.Redis.TLS.Key != "")
 	pair("nats.user", "nats.password", c.NATS.User != "", c.NATS.Password != "")
 	pair("resp.cert", "resp.key", c.RESP.TLS.Cert != "", c.RESP.TLS.Key != "")
 	pair("http.cert", "http.key", c.HTTP.TLS.Cert != "", c.HTTP.TLS.Key != "")

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,9 @@ type Config struct {
 	// redis+sentinel:// and redis+cluster:// with their query parameters.
 	// Empty: there is none.
 	RedisURL string
+	// RedisTLS has the authorities that vouch for rediss:// servers, and the
+	// certificate to show them. Nil: the system's authorities, and none.
+	RedisTLS *tls.Config
 	// RedisTimeout bounds one operation on it; default 100 ms.
 	RedisTimeout time.Duration
 

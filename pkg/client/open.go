@@ -216,7 +216,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 	if c.cfg.RedisURL == "" {
 		return nil
 	}
-	c.redis, err = redis.NewClient(redis.ClientConfig{URL: c.cfg.RedisURL})
+	c.redis, err = redis.NewClient(redis.ClientConfig{URL: c.cfg.RedisURL, TLS: c.cfg.RedisTLS})
 	if err != nil {
 		return err
 	}

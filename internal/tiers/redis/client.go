@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -39,6 +40,9 @@ type ClientConfig struct {
 	// PoolSize is the most connections per server. Default 16: gathered
 	// commands share a few.
 	PoolSize int
+	// TLS, if set, is used with the TLS schemes: authorities, and the client's own
+	// certificate. A server's name is the URL's host, unless TLS says another.
+	TLS *tls.Config
 }
 
 const (
@@ -72,6 +76,9 @@ func NewClient(cfg ClientConfig) (goredis.UniversalClient, error) {
 		return nil, fmt.Errorf("%w redis URL: want a scheme such as redis://", events.ErrInvalid)
 	}
 	base, kind, _ := strings.Cut(scheme, "+")
+	if cfg.TLS != nil && base != "rediss" {
+		return nil, fmt.Errorf("%w redis URL: certificates are given, but scheme %q has no TLS", events.ErrInvalid, scheme)
+	}
 	plain := base + "://" + rest
 	switch {
 	case kind == "sentinel" && (base == "redis" || base == "rediss"):
@@ -94,6 +101,7 @@ func newSingle(plain string, cfg ClientConfig) (goredis.UniversalClient, error) 
 	preset(&o.WriteTimeout, cfg.SocketTimeout)
 	preset(&o.PoolTimeout, cfg.PoolTimeout)
 	preset(&o.PoolSize, cfg.PoolSize)
+	o.TLSConfig = secure(o.TLSConfig, cfg.TLS)
 	preset(&o.MaxRetries, noRetries)
 	preset(&o.DialerRetries, 1)
 	preset(&o.Protocol, 2)
@@ -116,6 +124,7 @@ func newSentinel(plain string, cfg ClientConfig) (goredis.UniversalClient, error
 	preset(&o.WriteTimeout, cfg.SocketTimeout)
 	preset(&o.PoolTimeout, cfg.PoolTimeout)
 	preset(&o.PoolSize, cfg.PoolSize)
+	o.TLSConfig = secure(o.TLSConfig, cfg.TLS)
 	preset(&o.MaxRetries, noRetries)
 	preset(&o.DialerRetries, 1)
 	preset(&o.Protocol, 2)
@@ -134,6 +143,7 @@ func newCluster(plain string, cfg ClientConfig) (goredis.UniversalClient, error)
 	preset(&o.WriteTimeout, cfg.SocketTimeout)
 	preset(&o.PoolTimeout, cfg.PoolTimeout)
 	preset(&o.PoolSize, cfg.PoolSize)
+	o.TLSConfig = secure(o.TLSConfig, cfg.TLS)
 	preset(&o.MaxRetries, noRetries)
 	preset(&o.DialerRetries, 1)
 	preset(&o.Protocol, 2)
@@ -141,6 +151,19 @@ func newCluster(plain string, cfg ClientConfig) (goredis.UniversalClient, error)
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = quiet()
 	return goredis.NewClusterClient(o), nil
+}
+
+// secure returns what certificates says, with what the URL made of its host.
+func secure(fromURL, certificates *tls.Config) *tls.Config {
+	if certificates == nil || fromURL == nil {
+		return fromURL
+	}
+	c := certificates.Clone()
+	if c.ServerName == "" {
+		c.ServerName = fromURL.ServerName
+	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	return c
 }
 
 func quiet() *maintnotifications.Config {
