@@ -46,7 +46,7 @@ func write(dir string) error {
 	}
 	go func() { // some are delivered meanwhile: their being twice is no matter, their loss is
 		_ = o.Run(context.Background(), func(_ context.Context, i outbox.Item) error {
-			fmt.Printf("delivered %s\n", i.Body)
+			fmt.Fprintf(os.Stdout, "delivered %s\n", i.Body)
 			return nil
 		})
 	}()
@@ -54,7 +54,7 @@ func write(dir string) error {
 		if err := o.Append(outbox.Item{Body: []byte(strconv.Itoa(n))}); err != nil {
 			return err
 		}
-		fmt.Printf("accepted %d\n", n)
+		fmt.Fprintf(os.Stdout, "accepted %d\n", n)
 	}
 }
 
