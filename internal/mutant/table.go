@@ -25,6 +25,7 @@ const (
 	GapWithoutHorizon
 	UndecodableSkipped
 	UnknownChangeSkipped
+	LaterVersionIsFence
 	PruneWithoutHorizon
 	BroadFencesForgotten
 	KeyFencesNotKept
@@ -99,6 +100,9 @@ const (
 	NoWitness
 	WitnessAtPulseIgnored
 	WitnessDigestIgnored
+	WitnessRaisedUncompared
+	OldWitnessTrusted
+	BaselessIsFresh
 	FreshBeforeWitness
 	ShortcutAheadOfTiers
 	WriteUnwitnessed
@@ -199,6 +203,7 @@ var all = [...]Info{
 	GapWithoutHorizon:        {GapWithoutHorizon, "gap-without-horizon", "R12, P15", "a start in a trimmed log leaves the horizon at zero"},
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
+	LaterVersionIsFence:      {LaterVersionIsFence, "later-version-is-fence", "P19", "a record of a later version leaves the epoch as it is"},
 	PruneWithoutHorizon:      {PruneWithoutHorizon, "prune-without-horizon", "P33", "pruned fences are forgotten, and the horizon stays"},
 	BroadFencesForgotten:     {BroadFencesForgotten, "broad-fences-forgotten", "G7, P37", "a restart forgets the fences of tags, prefixes, globs and all"},
 	KeyFencesNotKept:         {KeyFencesNotKept, "key-fences-not-kept", "G7, P37", "fences of keys are not kept on disk"},
@@ -273,6 +278,9 @@ var all = [...]Info{
 	NoWitness:                {NoWitness, "no-witness", "R13, H3", "there is no witness"},
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
+	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
+	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
+	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
 	ShortcutAheadOfTiers:     {ShortcutAheadOfTiers, "shortcut-ahead-of-tiers", "P48", "a pulse behind a record that the tiers lack yet makes the node fresh"},
 	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},

@@ -377,7 +377,7 @@ func (w *memoryWitness) Read(context.Context, int) (node.Testimony, error) {
 func (w *memoryWitness) Raise(_ context.Context, _ int, from, to node.Testimony) (node.Testimony, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.kept == from || w.kept.Epoch == to.Epoch && w.kept.Position < to.Position {
+	if w.kept.Yields(from, to) {
 		w.kept = to
 	}
 	return w.kept, nil
