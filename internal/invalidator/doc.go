@@ -21,8 +21,9 @@
 //
 // Not promised: that a fence outlives a log that loses acknowledged records
 // before any node has applied them, which rules that say everywhere rule out;
-// coherence for what a parked rule would clear; exactly one fence per event; an order of fences that is that of
-// the events; anything about events older than the stream keeps.
+// coherence for what a parked rule would clear; exactly one fence per event; an
+// order of fences that is that of the events; anything about events older than
+// the stream keeps.
 //
 // The rules (package rules) and the reading of events (package domainevent)
 // are pure; this package is the shell around them. Its processing runs on

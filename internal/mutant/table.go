@@ -244,7 +244,7 @@ var all = [...]Info{
 	DuplicateById:            {DuplicateById, "duplicate-by-id", "R1, P1", "two different events with one source and id count as one"},
 	DuplicateBeforeFence:     {DuplicateBeforeFence, "duplicate-before-fence", "R1, P1", "an event counts as seen before its fences have landed"},
 	OutboxForgetsEarly:       {OutboxForgetsEarly, "outbox-forgets-early", "R1, P1", "an outbox removes a message before its delivery"},
-	OutboxRowDroppedEarly:  {OutboxRowDroppedEarly, "outbox-row-dropped-early", "R1, H6", "a row of the outbox table goes before what it holds has landed"},
+	OutboxRowDroppedEarly:    {OutboxRowDroppedEarly, "outbox-row-dropped-early", "R1, H6", "a row of the outbox table goes before what it holds has landed"},
 	AppliedBeforeApply:       {AppliedBeforeApply, "applied-before-apply", "R7, P48", "a position counts as applied before the tiers have it"},
 	AckBeforeDisk:            {AckBeforeDisk, "ack-before-disk", "R7, P48", "a node confirms before its disk has the record"},
 	AckByNumber:              {AckByNumber, "ack-by-number", "H2", "a confirmation counts whatever its digest"},
