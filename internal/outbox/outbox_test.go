@@ -256,3 +256,25 @@ func TestDirectoryBelongsToOne(t *testing.T) {
 		t.Error("a second one was let in")
 	}
 }
+
+// A delivery that was under way when its process ended was none.
+func TestWhatWasNotDeliveredIsThereAgain(t *testing.T) {
+	dir := t.TempDir()
+	o := open(t, outbox.Config{Dir: dir})
+	if err := o.Append(outbox.Item{Body: []byte("only")}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := o.Run(ctx, func(ctx context.Context, _ outbox.Item) error {
+		cancel()
+		return ctx.Err()
+	})
+	if err := errors.Join(err, o.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o = open(t, outbox.Config{Dir: dir})
+	defer o.Close()
+	if s := o.Stats(); s.Waiting != 1 {
+		t.Errorf("%+v, want one that waits", s)
+	}
+}
