@@ -153,6 +153,10 @@ const (
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
+	PulsesProlong
+	LoadsNotAdmitted
+	UntaggedNegativeLasts
+	CursorsOutliveWrites
 )
 
 // Info describes a fault.
@@ -331,4 +335,8 @@ var all = [...]Info{
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
+	PulsesProlong:            {PulsesProlong, "pulses-prolong", "P49", "a member that pulses and applies nothing makes a writer wait for a lease that never ends"},
+	LoadsNotAdmitted:         {LoadsNotAdmitted, "loads-not-admitted", "P50", "loads begin at once, however many there are"},
+	UntaggedNegativeLasts:    {UntaggedNegativeLasts, "untagged-negative-lasts", "P8", "that something does not exist is known for as long as its loader says, though nothing names what would change that"},
+	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 }

@@ -78,7 +78,7 @@ func load(f *fleet, a, b *member, d time.Duration) {
 // The auditor finds nothing where there is nothing to find, and says how much it
 // has looked at.
 func TestAuditorFindsNothing(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := audited(f, nil)
 		load(f, a, b, 2*lease)
 		for _, m := range []*member{a, b} {
@@ -98,7 +98,7 @@ func TestAuditorFindsNothing(t *testing.T) {
 
 // A node that serves a dead copy is found, by the log and by the other node.
 func TestAuditorFindsAStaleCopy(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := audited(f, func(m node.Memory) node.Memory { return deaf{m} })
 		const key = "item:1"
 		if _, err := a.get(key, node.ReadOptions{Load: loads("old")}); err != nil {

@@ -91,7 +91,7 @@ func TestMemberLendsABase(t *testing.T) {
 		old := a.Epoch("k")
 		f.await("a pulse", func() bool { return a.Stats().Pulses > 3 })
 		for range 10 {
-			a.invalidate(events.Scope{Keys: []string{"j"}})
+			a.invalidate(events.Scope{Keys: []string{f.near("j")}})
 		}
 		appendPulse(t, f, old)
 		_, last := f.stream.Bounds()
@@ -113,9 +113,9 @@ func TestOldWitnessIsTraced(t *testing.T) {
 			inWitnessedFleet(t, func(t *testing.T, f *fleet, _ *barrier, o options) {
 				a := f.start("a", o)
 				a.put("k", "v")
-				held, _ := f.witness.Read(t.Context(), 0)
+				held, _ := f.witness.Read(t.Context(), f.home())
 				for range 10 {
-					a.put("j", "w")
+					a.put(f.near("j"), "w")
 				}
 				f.caughtUp(a)
 				a.sync()
@@ -123,7 +123,7 @@ func TestOldWitnessIsTraced(t *testing.T) {
 				if tampered {
 					held.Digest[3]++
 				}
-				f.witness.set(held) // it was away meanwhile
+				f.witness.set(f.home(), held) // it was away meanwhile
 				a = f.start("a", o)
 				synctest.Wait()
 				if a.Stats().Traced == 0 {
@@ -150,10 +150,10 @@ func TestEvidenceIsNotRaisedOver(t *testing.T) {
 		a.put("k", "v")
 		f.caughtUp(a)
 		old := a.Epoch("k")
-		held, _ := f.witness.Read(t.Context(), 0)
+		held, _ := f.witness.Read(t.Context(), f.home())
 		held.Position++
 		held.Digest[0]++
-		f.witness.set(held) // of a record that the log has lost
+		f.witness.set(f.home(), held) // of a record that the log has lost
 		// The log grows past it before this node's next pulse looks.
 		for range 5 {
 			f.stream.AppendForeign([]byte("another record"))
@@ -194,8 +194,8 @@ func TestTestimonyYields(t *testing.T) {
 	}
 }
 
-func (w *memoryWitness) set(t node.Testimony) {
+func (w *memoryWitness) set(partition int, t node.Testimony) {
 	w.mu.Lock()
-	w.kept = t
+	w.kept[partition] = t
 	w.mu.Unlock()
 }

@@ -72,7 +72,7 @@ func (m *member) wantMany(o node.BatchOptions, keys []string, want ...string) {
 
 // One call of the loader answers all that no tier has, and it is kept.
 func TestBatchLoadsOnce(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("in memory", "here")
@@ -95,7 +95,7 @@ func TestBatchLoadsOnce(t *testing.T) {
 
 // Birth is taken before the loader, and what a fence outran is not kept.
 func TestBatchOutrunByAFence(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		l := &manyLoads{value: "old", hold: make(chan struct{})}
 		done := make(chan []string)
@@ -121,7 +121,7 @@ func TestBatchOutrunByAFence(t *testing.T) {
 
 // A single read and a batch share a load of the same key.
 func TestBatchAndSingleReadShareLoads(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		l := &manyLoads{value: "v", hold: make(chan struct{})}
 		done := make(chan []string)
@@ -141,7 +141,7 @@ func TestBatchAndSingleReadShareLoads(t *testing.T) {
 // Keys under an open bracket are loaded past the cache, the others are kept, in
 // one call.
 func TestBatchUnderABracket(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		before, after := &manyLoads{value: "before"}, &manyLoads{value: "after"}
 		a.inBracket(func() {
@@ -156,7 +156,7 @@ func TestBatchUnderABracket(t *testing.T) {
 
 // What a batch's loader reads of the cache counts for each of its values.
 func TestBatchInheritsBirthAndTags(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		must(a.Put(context.Background(), "part", []byte("1"), node.PutOptions{Tags: []string{"t"}}))(t)
 		load := func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
@@ -186,7 +186,7 @@ func TestBatchInheritsBirthAndTags(t *testing.T) {
 
 // A loader that fails or panics fails its keys, and each error names its key.
 func TestBatchLoaderFails(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		broken := errors.New("broken")
 		for name, load := range map[string]node.BatchLoader{
@@ -205,7 +205,7 @@ func TestBatchLoaderFails(t *testing.T) {
 
 // A batch waits for its level like a single read.
 func TestBatchAtLevels(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		token := a.put("k", "new")
 		b.wantMany(node.BatchOptions{Level: consistency.Session(token)}, []string{"k"}, "new")
@@ -225,7 +225,7 @@ func TestBatchAtLevels(t *testing.T) {
 
 // P7: what one call invalidates dies at one position.
 func TestInvalidateManyIsOneRecord(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		_, before := f.stream.Bounds()
 		must(a.InvalidateMany(context.Background(), []events.Invalidate{
@@ -242,12 +242,12 @@ func TestInvalidateManyIsOneRecord(t *testing.T) {
 
 // What does not fit into a record is refused as a whole, with the limit's name.
 func TestInvalidateManyRefusesWhatDoesNotFit(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		_, before := f.stream.Bounds()
 		var wide, many events.Scope
 		for i := range 600 {
-			wide.Keys = append(wide.Keys, fmt.Sprintf("%04d%s", i, strings.Repeat("k", 2000)))
+			wide.Keys = append(wide.Keys, f.near(fmt.Sprintf("%04d%s", i, strings.Repeat("k", 2000))))
 		}
 		for i := range events.MaxNames + 1 {
 			many.Keys = append(many.Keys, fmt.Sprint(i))
@@ -268,7 +268,7 @@ func TestInvalidateManyRefusesWhatDoesNotFit(t *testing.T) {
 
 // Values of one call share a record, and those that don't fit go past it.
 func TestPutMany(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a, b := f.start("a", options{}), f.start("b", options{})
 		_, before := f.stream.Bounds()

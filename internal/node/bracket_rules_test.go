@@ -23,7 +23,7 @@ func (m *member) inBracket(fn func()) {
 
 // A bracketed write's function starts once no node serves what it covers.
 func TestBracketBeginsEverywhere(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		b.log.Cut()
 		a.inBracket(func() {
@@ -40,7 +40,7 @@ func TestBracketBeginsEverywhere(t *testing.T) {
 // H7: what is read under an open bracket is kept nowhere: the commit comes
 // without a fence of its own until the end.
 func TestNothingIsKeptUnderABracket(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		a.inBracket(func() {
 			f.caughtUp(b)
@@ -61,7 +61,7 @@ func TestNothingIsKeptUnderABracket(t *testing.T) {
 
 // H10, G7: a bracket that is open outlives a restart.
 func TestOpenBracketOutlivesARestart(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		id := events.BracketID{1}
 		if err := a.appends(&events.Intent{Bracket: id, Scope: ofK, Deadline: time.Now()}); err != nil {
@@ -88,7 +88,7 @@ func TestOpenBracketOutlivesARestart(t *testing.T) {
 
 // H10: an open bracket's intent is published again before retention takes it.
 func TestOpenBracketIsPublishedAgain(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.MaxTTL, f.settings.Outage = 10*time.Second, 10*time.Second
 		a := f.start("a", options{})
 		if err := a.appends(&events.Intent{Bracket: events.BracketID{1}, Scope: ofK, Deadline: time.Now()}); err != nil {
@@ -108,7 +108,7 @@ func TestOpenBracketIsPublishedAgain(t *testing.T) {
 // P6: a bracket whose commit may still happen stays open, until it is ended by
 // somebody who knows.
 func TestUnsettledBracketStaysOpen(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		o := node.BracketOptions{Timeout: time.Second, Decider: "orders"}
 		_, err := a.BracketedBy(context.Background(), ofK, o, func(context.Context, events.BracketID) error { return node.ErrUnsettled })

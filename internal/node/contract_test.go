@@ -47,7 +47,7 @@ func (m *member) invalidateAt(source string, scope events.Scope) {
 // P3: what a lagging replica answers would be kept above the fence that told of
 // the change. The loader is told how far the replica must have come.
 func TestLoaderIsToldTheRequiredSource(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
 		a.invalidateAt("2", ofK)
@@ -73,7 +73,7 @@ func TestLoaderIsToldTheRequiredSource(t *testing.T) {
 
 // P3, P53: a node that does not know which changes there were says so.
 func TestLoaderIsToldThatNobodyKnows(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}}
 		b.log.Cut()
@@ -97,7 +97,7 @@ func TestLoaderIsToldThatNobodyKnows(t *testing.T) {
 // P3, P24: a tag is known only when the load returns. A loader that asks how far
 // its replica must be is asked again if the tag's fence demands more.
 func TestSourceOfATagIsCheckedAfterTheLoad(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		r := &replica{at: "1", value: map[string]string{"1": "old", "2": "new"}, tags: []string{"t"}}
 		a.invalidateAt("2", events.Scope{Tags: []string{"t"}})
@@ -129,7 +129,7 @@ func TestSourceOfATagIsCheckedAfterTheLoad(t *testing.T) {
 // A loader that can't be told enough hands its value to who asked, and no
 // further.
 func TestValueBehindItsTagsSourceIsNotKept(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		calls := 0
 		load := func(ctx context.Context, _ string) (node.Loaded, error) {
@@ -147,19 +147,19 @@ func TestValueBehindItsTagsSourceIsNotKept(t *testing.T) {
 }
 
 // startSplit starts a member of a fleet of two partitions, without a disk,
-// whose log of the second partition has faults.
-func (f *fleet) startSplit(name string, second memlog.Faults) *member {
+// whose log of the other partition than k's has faults.
+func (f *fleet) startSplit(name string, other memlog.Faults) *member {
 	f.t.Helper()
 	f.settings.Partitions = 2
 	m := f.start(name, options{noDisk: true})
-	m.others[0].Inject(second)
+	m.others[0].Inject(other)
 	return m
 }
 
-// in returns a key that lies in the partition.
-func in(partition int, name string) string {
+// far returns a key that lies in another partition than k.
+func (f *fleet) far(name string) string {
 	for i := 0; ; i++ {
-		if key := fmt.Sprint(name, i); node.Partition(key, 2) == partition {
+		if key := fmt.Sprint(name, i); node.Partition(key, f.settings.Partitions) != f.home() {
 			return key
 		}
 	}
@@ -170,7 +170,7 @@ func in(partition int, name string) string {
 func TestNestedReadsInheritTheLevel(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		a, b := f.startSplit("a", memlog.Faults{}), f.startSplit("b", memlog.Faults{Delay: func() time.Duration { return lease / 10 }})
-		part := in(1, "part")
+		part := f.far("part")
 		a.put(part, "old")
 		for b.many(node.BatchOptions{}, part)[0] != "old" {
 			b.get(part, node.ReadOptions{Level: consistency.Strong(), Load: loads("old")})
@@ -183,11 +183,11 @@ func TestNestedReadsInheritTheLevel(t *testing.T) {
 			}
 			return node.Loaded{Payload: append([]byte("page of "), r.Entry.Payload()...)}, nil
 		}
-		if v, err := b.get(in(0, "any"), node.ReadOptions{Load: page}); err != nil || v != "page of old" {
+		if v, err := b.get(f.near("any"), node.ReadOptions{Load: page}); err != nil || v != "page of old" {
 			t.Fatalf("at the default level: %q, %v; b is not behind, and the test tests nothing", v, err)
 		}
 		for name, l := range map[string]consistency.Level{"session": consistency.Session(token), "strong": consistency.Strong()} {
-			if v, err := b.get(in(0, name), node.ReadOptions{Level: l, Load: page}); err != nil || v != "page of new" {
+			if v, err := b.get(f.near(name), node.ReadOptions{Level: l, Load: page}); err != nil || v != "page of new" {
 				t.Errorf("%s: %q, %v", name, v, err)
 			}
 		}
@@ -197,7 +197,7 @@ func TestNestedReadsInheritTheLevel(t *testing.T) {
 // R6: a load whose loader has read copies answers those only who ask for no more
 // than the read that started it.
 func TestNestedLoadIsNotJoinedByStrongerReads(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("part", "old")
 		hold := make(chan struct{})
@@ -235,7 +235,7 @@ func TestNestedLoadIsNotJoinedByStrongerReads(t *testing.T) {
 // P8: that something does not exist is known for a minute at most, unless a tag
 // says what would change that.
 func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		calls := 0
 		absent := func(tags ...string) node.Loader {
@@ -260,32 +260,77 @@ func TestNegativeAnswersWithoutTagsAreShort(t *testing.T) {
 	})
 }
 
+// P8: an insert fences a key that nobody has cached, and so the tag of what it
+// adds to: the results of queries, and what was known not to exist, die with it
+// on every node, in every tier, the shared one's late copy included.
+func TestQueryResultsDieWithAnInsert(t *testing.T) {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		f.shared = newSharedTier()
+		a, b := f.start("a", options{}), f.start("b", options{})
+		rows := "boots"
+		query := func(context.Context, string) (node.Loaded, error) {
+			return node.Loaded{Payload: []byte(rows), Tags: []string{"category:3"}}, nil
+		}
+		absent := func(context.Context, string) (node.Loaded, error) {
+			return node.Loaded{Flags: tiers.FlagNegative, Tags: []string{"category:3"}}, nil
+		}
+		for _, m := range []*member{a, b} {
+			if v, err := m.get("list:category:3", node.ReadOptions{Load: query}); err != nil || v != rows {
+				t.Fatalf("%q, %v", v, err)
+			}
+			if _, err := m.get("product:99", node.ReadOptions{Load: absent}); !errors.Is(err, node.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		old := f.shared.backup()
+		if len(old) != 2 {
+			t.Fatalf("%d copies in the shared tier", len(old))
+		}
+		rows = "boots, sandals"
+		token := b.invalidate(events.Scope{Keys: []string{"product:98"}, Tags: []string{"category:3"}})
+		f.shared.restore(old)
+		for _, m := range []*member{a, b, f.start("c", options{})} {
+			o := node.ReadOptions{Level: consistency.Session(token), Load: query}
+			if v, err := m.get("list:category:3", o); err != nil || v != rows {
+				t.Errorf("%s: the query yields %q, %v behind the insert", m.id, v, err)
+			}
+			o.Load = loads("sandals", "category:3")
+			if v, err := m.get("product:99", o); err != nil || v != "sandals" {
+				t.Errorf("%s: what was inserted: %q, %v", m.id, v, err)
+			}
+			f.shared.restore(old)
+		}
+	})
+}
+
 // A node that is cut off, in a domain that prefers answers, can't tell a loader
 // which changes there were; and a value that is made of a marked copy is marked.
 func TestLoadsOfANodeThatIsCutOff(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.Policy = events.PolicyServe
 		a := f.start("a", options{})
-		a.put("part", "old")
+		part, other := f.near("part"), f.near("other")
+		a.put(part, "old")
 		a.log.Cut()
 		f.pass(2 * lease)
 		known := true
 		load := func(ctx context.Context, _ string) (node.Loaded, error) {
 			_, known = node.RequiredSource(ctx)
-			r, err := a.Get(ctx, "part", nil, node.ReadOptions{})
+			r, err := a.Get(ctx, part, nil, node.ReadOptions{})
 			return node.Loaded{Payload: append([]byte("of "), r.Entry.Payload()...)}, err
 		}
-		r, err := a.Get(context.Background(), "page", nil, node.ReadOptions{Load: load})
+		r, err := a.Get(context.Background(), f.near("page"), nil, node.ReadOptions{Load: load})
 		if err != nil || string(r.Entry.Payload()) != "of old" || !r.Stale {
 			t.Errorf("%q, stale %v, %v", r.Entry.Payload(), r.Stale, err)
 		}
 		if known {
 			t.Error("the loader was told a position")
 		}
-		answers := a.GetMany(context.Background(), []string{"other"}, node.BatchOptions{
+		answers := a.GetMany(context.Background(), []string{other}, node.BatchOptions{
 			Load: func(ctx context.Context, keys []string) (map[string]node.Loaded, error) {
 				_, known = node.RequiredSource(ctx)
-				return map[string]node.Loaded{"other": {Payload: []byte("v")}}, nil
+				return map[string]node.Loaded{other: {Payload: []byte("v")}}, nil
 			}})
 		if answers[0].Err != nil || known {
 			t.Errorf("batch: %v, position known %v", answers[0].Err, known)
@@ -296,7 +341,7 @@ func TestLoadsOfANodeThatIsCutOff(t *testing.T) {
 // A bound that is shorter than the pace of pulses is met by a pulse, in a domain
 // that prefers answers, too, and by a marked copy only if none comes through.
 func TestTightBoundAsksForAPulse(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.Policy = events.PolicyServe
 		a := f.start("a", options{})
 		a.put("k", "v")

@@ -14,7 +14,7 @@ import (
 // A node that comes back replays the tail that it missed, no more, and serves
 // from its disk what is alive.
 func TestRestartReplaysOnlyTheTail(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		for i := range 100 {
 			a.put(fmt.Sprintf("k%d", i), "v")
@@ -41,7 +41,7 @@ func TestRestartReplaysOnlyTheTail(t *testing.T) {
 func TestCrashedNodeJudgesAsOneThatNeverDied(t *testing.T) {
 	for _, left := range []int{0, 30, 70, 100} {
 		t.Run(fmt.Sprintf("%d%% left", left), func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				a, b := f.start("a", options{}), f.start("b", options{})
 				write := func(round int) {
 					for i := range 40 {
@@ -135,14 +135,15 @@ var _ interface {
 // and serves no copy whose fences it can't know: none that was born before it
 // began to listen.
 func TestLostDiskServesNothingBornBefore(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
-		a.put("before", "v")
-		a.put("fenced", "v")
+		before, fenced, after := f.near("before"), f.near("fenced"), f.near("after")
+		a.put(before, "v")
+		a.put(fenced, "v")
 		f.await("copies in the shared tier", func() bool { return len(f.shared.backup()) == 2 })
 		backup := f.shared.backup()
-		a.invalidate(events.Scope{Keys: []string{"fenced"}})
+		a.invalidate(events.Scope{Keys: []string{fenced}})
 
 		var d *failingDisk
 		b := f.start("b", options{wrap: func(inner node.Disk) node.Disk {
@@ -158,16 +159,16 @@ func TestLostDiskServesNothingBornBefore(t *testing.T) {
 		}})
 		d.gone.Store(true)
 		// Both lie in the shared tier. One is dead, and the disk would know.
-		b.wants("fenced", "")
-		b.wants("before", "")
+		b.wants(fenced, "")
+		b.wants(before, "")
 		if n := b.Stats().DisksLost; n != 1 {
 			t.Fatalf("%d disks lost, want 1", n)
 		}
-		b.put("after", "v")
-		b.wants("after", "v")
-		a.put("after", "w")
+		b.put(after, "v")
+		b.wants(after, "v")
+		a.put(after, "w")
 		f.caughtUp(b)
-		if v, err := b.get("after", node.ReadOptions{Load: loads("w")}); err != nil || v != "w" {
+		if v, err := b.get(after, node.ReadOptions{Load: loads("w")}); err != nil || v != "w" {
 			t.Fatalf("%q, %v", v, err)
 		}
 		a.invalidate(events.Scope{Prefixes: []string{"p:"}})
@@ -184,7 +185,7 @@ func TestLostDiskServesNothingBornBefore(t *testing.T) {
 // Without a disk the fences of single keys are known since the start only, so
 // that older copies in the shared tier are not trusted.
 func TestNodeWithoutDiskTrustsNoOlderCopy(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "old")

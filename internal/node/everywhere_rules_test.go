@@ -18,7 +18,9 @@ var ofK = events.Scope{Keys: []string{"k"}}
 
 // everywhere invalidates k and returns once that holds everywhere.
 func (m *member) everywhere() error {
-	_, err := m.Invalidate(context.Background(), events.Invalidate{Scope: ofK}, node.InvalidateOptions{Concern: node.Everywhere})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*lease)
+	defer cancel()
+	_, err := m.Invalidate(ctx, events.Invalidate{Scope: ofK}, node.InvalidateOptions{Concern: node.Everywhere})
 	return err
 }
 
@@ -59,7 +61,7 @@ func (f *fleet) pair(oa, ob options) (a, b *member) {
 func TestEverywhereWaitsForTheSilent(t *testing.T) {
 	for name, silent := range map[string]time.Duration{"just now": 0, "two pulses": 2*lease/5 + lease/10, "almost gone": lease - lease/10} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				a, b := f.pair(options{}, options{})
 				b.log.Cut()
 				time.Sleep(silent)
@@ -74,7 +76,7 @@ func TestEverywhereWaitsForTheSilent(t *testing.T) {
 // C3: the one who waits may have the faster clock, the one who holds the
 // slower.
 func TestEverywhereAllowsForDrift(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.DriftPPM = 100_000
 		fast := func(d *node.Deps) { d.Clock = driftingClock{d.Clock.(*clocktest.Clock), 100_000} }
 		slow := func(d *node.Deps) { d.Clock = driftingClock{d.Clock.(*clocktest.Clock), -100_000} }
@@ -86,7 +88,7 @@ func TestEverywhereAllowsForDrift(t *testing.T) {
 
 // C2: a jump of the writer's wall clock ends no wait.
 func TestEverywhereWaitsByAClockThatDoesNotJump(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		b.log.Cut()
 		go func() {
@@ -100,7 +102,7 @@ func TestEverywhereWaitsByAClockThatDoesNotJump(t *testing.T) {
 // P46: a pulse from behind the write, of a member that applies nothing, does
 // not make it one that joined later.
 func TestEverywhereWaitsForOneThatOnlyPulses(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		b.log.Inject(memlog.Faults{Deliver: func(events.Position) memlog.Route { return memlog.Stalled }})
 		// P49: nor may such pulses hold the write up for ever.
@@ -114,7 +116,7 @@ func TestEverywhereWaitsForOneThatOnlyPulses(t *testing.T) {
 // confirmation runs ahead of the disk.
 func TestNobodyConfirmsAheadOfTheDisk(t *testing.T) {
 	for _, peers := range []bool{false, true} {
-		inFleet(t, func(t *testing.T, f *fleet) {
+		inDomains(t, func(t *testing.T, f *fleet) {
 			connect := func(*node.Deps) {}
 			if peers {
 				board := newSwitchboard()
@@ -133,7 +135,7 @@ func TestNobodyConfirmsAheadOfTheDisk(t *testing.T) {
 
 // P48: nobody is woken for a position that the tiers lack.
 func TestSessionWaitsForTheDisk(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		commits := &barrier{}
 		a, b := f.pair(options{}, options{wrap: func(d node.Disk) node.Disk { return slowDisk{d, commits} }})
 		commits.shut()
@@ -155,7 +157,7 @@ func TestForeignConfirmationsDoNotCount(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				board := newSwitchboard()
 				a, b := f.pair(options{deps: func(d *node.Deps) { d.Peers = board }}, options{})
 				self, other := incarnationOf(t, a.Node, "a"), incarnationOf(t, a.Node, "b")
@@ -178,7 +180,7 @@ func TestForeignConfirmationsDoNotCount(t *testing.T) {
 // H2, H4: nor does a pulse whose sender is in another epoch, or of another
 // history, whatever number it reports.
 func TestForeignPulsesDoNotConfirm(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		other := incarnationOf(t, a.Node, "b")
 		b.log.Cut()
@@ -192,7 +194,7 @@ func TestForeignPulsesDoNotConfirm(t *testing.T) {
 // P47: a writer that has just started has not heard of anybody; members that
 // its checkpoint names count as heard at its start.
 func TestEverywhereAfterARestartWaitsForWhoWasThere(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		f.caughtUp(a)
 		a.sync()
@@ -217,7 +219,7 @@ func TestEverywhereAfterAnEpochWaitsForStrangers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				a, b := f.pair(options{}, options{})
 				b.log.Cut()
 				before := a.Epoch("k")
@@ -231,7 +233,7 @@ func TestEverywhereAfterAnEpochWaitsForStrangers(t *testing.T) {
 
 // C4: other records than pulses keep nobody fresh; writers count pulses only.
 func TestWritesDoNotExtendTheLease(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		pulses := &barrier{}
 		defer pulses.open()
 		a := f.start("a", options{deps: func(d *node.Deps) { d.Committers[0] = pulseless{d.Committers[0], pulses} }})
@@ -250,7 +252,7 @@ func TestWritesDoNotExtendTheLease(t *testing.T) {
 // P44: the lease under which a copy is served is the one that held when it was
 // taken.
 func TestCopyTakenWithoutALeaseIsNotServedUnderTheNext(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		lookups := &barrier{}
 		a, b := f.pair(options{}, options{deps: func(d *node.Deps) { d.Memory = slowMemory{d.Memory, lookups} }})
 		b.log.Cut()
@@ -271,7 +273,7 @@ func TestCopyTakenWithoutALeaseIsNotServedUnderTheNext(t *testing.T) {
 
 // H2, P12: a writer finds out that another record took its place.
 func TestWriteWhoseRecordWasLostIsNotConfirmed(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		time.Sleep(lease / 10) // no pulse is under way
 		_, last := f.stream.Bounds()
@@ -301,7 +303,7 @@ func TestWriteWhoseRecordWasLostIsNotConfirmed(t *testing.T) {
 
 // G2: a write returns once its own node serves nothing older.
 func TestWriteReturnsOnceItIsApplied(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "old")
 		a.log.Inject(memlog.Faults{Delay: func() time.Duration { return lease / 10 }})

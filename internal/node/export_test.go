@@ -6,7 +6,7 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
-// FetchAll asks the other owners of keys for any copies, whether alive or not.
+// FetchAll asks the other owners of keys of one partition for any copies, whether alive or not.
 func (n *Node) FetchAll(ctx context.Context, keys ...string) []tiers.Entry {
-	return n.fetch(ctx, n.parts[0], func(tiers.Entry) bool { return true }, keys...)
+	return n.fetch(ctx, n.of(keys[0]), func(tiers.Entry) bool { return true }, keys...)
 }

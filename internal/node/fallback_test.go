@@ -37,7 +37,7 @@ func TestFallbackIfTheOriginFails(t *testing.T) {
 		"key": ofK, "tag": {Tags: []string{"t"}}, "prefix": {Prefixes: []string{"p:"}}, "all": {All: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				f.shared = newSharedTier()
 				a := f.start("a", options{})
 				key := "k"
@@ -79,7 +79,7 @@ func TestFallbackIfTheOriginFails(t *testing.T) {
 
 // While a load runs that a read has started, the copy answers at once.
 func TestFallbackWhileReloading(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "old")
 		a.put("m", "old")
@@ -112,7 +112,7 @@ func TestFallbackWhileReloading(t *testing.T) {
 // P29: a fallback never lies behind a hard fence, under a bracket or past its
 // expiry; nor does one that was good when the load began.
 func TestFallbackNeverCrossesAHardFence(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		o := node.ReadOptions{Load: fails, Fallback: node.WhileReloading}
 		refused := func(why string, o node.ReadOptions) {
@@ -122,7 +122,7 @@ func TestFallbackNeverCrossesAHardFence(t *testing.T) {
 			}
 		}
 		softened := func() {
-			must(a.Put(context.Background(), "k", []byte("old"), node.PutOptions{TTL: time.Hour, Tags: []string{"t"}}))(t)
+			must(a.Put(context.Background(), "k", []byte("old"), node.PutOptions{TTL: time.Minute, Tags: []string{"t"}}))(t)
 			a.soften(events.Scope{Tags: []string{"t"}})
 		}
 		softened()
@@ -137,7 +137,7 @@ func TestFallbackNeverCrossesAHardFence(t *testing.T) {
 		softened()
 		a.inBracket(func() { refused("under a bracket", o) })
 		softened()
-		f.pass(2 * time.Hour)
+		f.pass(2 * time.Minute)
 		refused("past its expiry", o)
 		softened()
 		refused("a fence came during the load", node.ReadOptions{Fallback: node.IfOriginFails,
@@ -158,7 +158,7 @@ func TestFallbackNeverCrossesAHardFence(t *testing.T) {
 // A value that a loader makes of cached reads can't say that it is made of a
 // fallback: there is none within a loader.
 func TestNoFallbackWithinALoader(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("part", "old")
 		a.soften(events.Scope{Keys: []string{"part"}})
@@ -174,7 +174,7 @@ func TestNoFallbackWithinALoader(t *testing.T) {
 
 // A hit in memory allocates nothing, whatever the read would allow on a miss.
 func TestHitAllocatesNothing(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "v")
 		ctx, buf := context.Background(), make([]byte, 0, 256)

@@ -74,7 +74,7 @@ func TestLoadThatAFenceOutranIsNotKept(t *testing.T) {
 		"glob": {Globs: []string{"*k"}}, "all": {All: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				f.shared = newSharedTier()
 				a, b := f.start("a", options{}), f.start("b", options{})
 				origin := newGate("old", "t")
@@ -104,7 +104,7 @@ func TestLoadThatAFenceOutranIsNotKept(t *testing.T) {
 
 // P26: whoever reads after a fence joins no load that began before it.
 func TestReaderAfterAFenceLoadsAnew(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		origin := newGate("old")
 		before := a.reads("k", origin.load)
@@ -128,7 +128,7 @@ func TestReaderAfterAFenceLoadsAnew(t *testing.T) {
 
 // G10 in one process: one load for any number of readers.
 func TestReadersShareALoad(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		origin := newGate("v")
 		var rs []*reading
@@ -153,7 +153,7 @@ func TestReadersShareALoad(t *testing.T) {
 func TestNobodyJoinsUnderALapsedLease(t *testing.T) {
 	for _, policy := range []events.Policy{events.PolicyFence, events.PolicyServe} {
 		t.Run(string(policy), func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				f.settings.Policy = policy
 				a := f.start("a", options{config: func(c *node.Config) { c.LoadTimeout = time.Hour }})
 				origin := newGate("old")
@@ -180,7 +180,7 @@ func TestNobodyJoinsUnderALapsedLease(t *testing.T) {
 func TestNobodyJoinsALoadThatABracketCovers(t *testing.T) {
 	for name, scope := range map[string]events.Scope{"key": {Keys: []string{"k"}}, "tag": {Tags: []string{"t"}}} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				a := f.start("a", options{})
 				origin := newGate("old", "t")
 				if err := a.appends(&events.Intent{Bracket: events.BracketID{1}, Scope: scope}); err != nil {
@@ -204,7 +204,7 @@ func TestNobodyJoinsALoadThatABracketCovers(t *testing.T) {
 }
 
 func TestLoaderThatReadsItsOwnKeyIsTold(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		var load node.Loader
 		load = func(ctx context.Context, key string) (node.Loaded, error) {
@@ -221,29 +221,29 @@ func TestLoaderThatReadsItsOwnKeyIsTold(t *testing.T) {
 // P4: a value made of cached reads is as old as the oldest of them, and dies
 // with each.
 func TestNestedLoadsDieWithWhatTheyAreMadeOf(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		a := f.start("a", options{})
-		if _, err := a.get("part", node.ReadOptions{Load: loads("p1", "parts")}); err != nil {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, part, whole := f.start("a", options{}), f.near("part"), f.near("whole")
+		if _, err := a.get(part, node.ReadOptions{Load: loads("p1", "parts")}); err != nil {
 			t.Fatal(err)
 		}
-		whole := func(ctx context.Context, _ string) (node.Loaded, error) {
-			r, err := a.Get(ctx, "part", nil, node.ReadOptions{})
+		load := func(ctx context.Context, _ string) (node.Loaded, error) {
+			r, err := a.Get(ctx, part, nil, node.ReadOptions{})
 			return node.Loaded{Payload: append([]byte("of "), r.Entry.Payload()...), Tags: []string{"wholes"}}, err
 		}
-		if v, err := a.get("whole", node.ReadOptions{Load: whole}); err != nil || v != "of p1" {
+		if v, err := a.get(whole, node.ReadOptions{Load: load}); err != nil || v != "of p1" {
 			t.Fatalf("%q, %v", v, err)
 		}
-		a.wants("whole", "of p1")
+		a.wants(whole, "of p1")
 		a.invalidate(events.Scope{Tags: []string{"parts"}})
-		a.wants("part", "")
-		a.wants("whole", "")
+		a.wants(part, "")
+		a.wants(whole, "")
 	})
 }
 
 // P50: loads are admitted a few at a time; who waits longer than a load may
 // take is told so. A load within a load runs on the outer one's admission.
 func TestAdmissionBoundsLoads(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{config: func(c *node.Config) { c.MaxLoads = 1; c.LoadTimeout = 4 * time.Second }})
 		nested := func(ctx context.Context, _ string) (node.Loaded, error) {
 			r, err := a.Get(ctx, "inner", nil, node.ReadOptions{Load: loads("v")})
@@ -264,6 +264,8 @@ func TestAdmissionBoundsLoads(t *testing.T) {
 			t.Fatalf("%v, %q, %v", first.err, second.value, second.err)
 		}
 		stuck := newGate("v")
+		release := sync.OnceFunc(func() { close(stuck.open) })
+		defer release()
 		holder := a.reads("stuck", func(_ context.Context, key string) (node.Loaded, error) {
 			return stuck.load(context.Background(), key) // a loader that heeds no deadline
 		})
@@ -272,13 +274,13 @@ func TestAdmissionBoundsLoads(t *testing.T) {
 		if !errors.Is(waiting.err, node.ErrOverloaded) {
 			t.Fatalf("%v, want ErrOverloaded", waiting.err)
 		}
-		close(stuck.open)
+		release()
 		<-holder.done
 	})
 }
 
 func TestLoaderThatPanicsFailsItsReaders(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		if _, err := a.get("k", node.ReadOptions{Load: func(context.Context, string) (node.Loaded, error) { panic("boom") }}); err == nil {
 			t.Fatal("no error")
@@ -292,7 +294,7 @@ func TestLoaderThatPanicsFailsItsReaders(t *testing.T) {
 // Of two Puts with row versions the higher wins wherever it stands in the log,
 // on every node and after a restart.
 func TestHigherRowVersionWins(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		put := func(m *member, value string, version uint64) {
 			t.Helper()
@@ -325,7 +327,7 @@ func TestHigherRowVersionWins(t *testing.T) {
 // A value that does not ride inline is a fence in the log, and reaches others
 // through the shared tier.
 func TestLargePutTravelsBesideTheLog(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "small")
@@ -353,7 +355,7 @@ func TestLargePutTravelsBesideTheLog(t *testing.T) {
 // A damaged entry in a record is a fence, and a damaged one in the shared tier
 // a miss: no crash, nothing half applied.
 func TestDamagedEntries(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "v")
@@ -382,7 +384,7 @@ func otherKey(t *testing.T) []byte {
 // A write whose answer is lost is told as such, and is not lost: the log has
 // it, once.
 func TestWriteWithoutAnAnswer(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.log.Inject(memlog.Faults{Publish: func(events.ID, int) (memlog.Fate, time.Duration) { return memlog.AnswerLost, 0 }})
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -401,16 +403,16 @@ func TestWriteWithoutAnAnswer(t *testing.T) {
 	})
 }
 
-// An invalidation of a million keys is one record.
+// An invalidation of a million keys is one record in each partition.
 func TestPrefixIsOneRecord(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		for i := range 500 {
 			a.put(fmt.Sprintf("p:%d", i), "v")
 		}
 		before := a.Stats()
 		a.invalidate(events.Scope{Prefixes: []string{"p:"}})
-		if n := a.Stats().BroadFences - before.BroadFences; n != 1 {
+		if n := a.Stats().BroadFences - before.BroadFences; n != uint64(f.settings.Partitions) {
 			t.Fatalf("%d fences", n)
 		}
 		for i := range 500 {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	mathrand "math/rand/v2"
@@ -34,8 +35,8 @@ const lease = 5 * time.Second
 // its nodes.
 type fleet struct {
 	t        *testing.T
-	stream   *memlog.Stream
-	others   []*memlog.Stream // of the further partitions
+	stream   *memlog.Stream   // of the partition of key k, which most tests are about
+	others   []*memlog.Stream // of the other partitions
 	settings events.Settings
 	shared   *sharedTier    // nil: nodes have none
 	witness  *memoryWitness // nil: nodes have none
@@ -43,7 +44,9 @@ type fleet struct {
 	started  int
 }
 
-// inFleet runs test in virtual time.
+// inFleet runs test in virtual time and in a domain of one partition. It is for
+// tests that several would only repeat, or that set their number; all others
+// call inDomains.
 func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,15 +56,28 @@ func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 	})
 }
 
+// home is the partition of stream.
+func (f *fleet) home() int { return node.Partition("k", f.settings.Partitions) }
+
+// near returns the first of name, name0, name1, … that lies in k's partition.
+func (f *fleet) near(name string) string {
+	key := name
+	for i := 0; node.Partition(key, f.settings.Partitions) != f.home(); i++ {
+		key = fmt.Sprint(name, i)
+	}
+	return key
+}
+
 // member is a node with what it stands on.
 type member struct {
 	*node.Node
 	t       *testing.T
+	fleet   *fleet
 	id      events.NodeID
-	log     *memlog.Log
-	others  []*memlog.Log // of the further partitions
+	log     *memlog.Log   // of f.stream
+	others  []*memlog.Log // of f.others
 	commit  *groupcommit.Committer
-	commits []*groupcommit.Committer // of the further partitions
+	commits []*groupcommit.Committer // of f.others
 	clock   *clocktest.Clock
 	fs      *vfs.MemFS
 	disk    *disk.Store
@@ -87,7 +103,7 @@ type options struct {
 func (f *fleet) start(name string, o options) *member {
 	f.t.Helper()
 	f.started++
-	m := &member{t: f.t, id: events.NodeID(name), log: f.stream.Connect(o.faults), clock: clocktest.New(), fs: o.fs, done: make(chan struct{})}
+	m := &member{t: f.t, fleet: f, id: events.NodeID(name), log: f.stream.Connect(o.faults), clock: clocktest.New(), fs: o.fs, done: make(chan struct{})}
 	var incarnation events.Incarnation
 	copy(incarnation[:], name)
 	binary.BigEndian.PutUint32(incarnation[12:], uint32(f.started))
@@ -97,17 +113,19 @@ func (f *fleet) start(name string, o options) *member {
 		Bytes: memory.MinBytes, GuardSlots: 1 << 12, Partitions: f.settings.Partitions, Partition: partition,
 	}))(f.t)
 	deps := node.Deps{
-		Logs: []events.Log{m.log}, Committers: []node.Committer{m.commit}, Memory: m.memory,
-		Clock: m.clock, Incarnation: incarnation, Random: rand.Reader,
+		Memory: m.memory, Clock: m.clock, Incarnation: incarnation, Random: rand.Reader,
 		Logger: slog.New(slog.NewTextHandler(f.t.Output(), nil)),
 	}
-	for i := 1; i < f.settings.Partitions; i++ {
-		if len(f.others) < i {
-			f.others = append(f.others, memlog.NewStream())
+	for i := range f.settings.Partitions {
+		log, commit := m.log, m.commit
+		if i != f.home() {
+			if len(f.others) == len(m.others) {
+				f.others = append(f.others, memlog.NewStream())
+			}
+			log = f.others[len(m.others)].Connect(o.faults)
+			commit = must(groupcommit.New(log, groupcommit.Config{Publisher: incarnation}))(f.t)
+			m.others, m.commits = append(m.others, log), append(m.commits, commit)
 		}
-		log := f.others[i-1].Connect(o.faults)
-		commit := must(groupcommit.New(log, groupcommit.Config{Publisher: incarnation}))(f.t)
-		m.others, m.commits = append(m.others, log), append(m.commits, commit)
 		deps.Logs, deps.Committers = append(deps.Logs, log), append(deps.Committers, commit)
 	}
 	if !o.noDisk {
@@ -205,12 +223,25 @@ func (m *member) crash(unsyncedPercent int) *vfs.MemFS {
 	left := m.fs.CrashClone(vfs.CrashCloneCfg{
 		UnsyncedDataPercent: unsyncedPercent, RNG: mathrand.New(mathrand.NewPCG(1, uint64(unsyncedPercent))),
 	})
+	m.cut()
+	m.stop()
+	return left
+}
+
+// cut takes the node off the log of every partition.
+func (m *member) cut() {
 	m.log.Cut()
 	for _, l := range m.others {
 		l.Cut()
 	}
-	m.stop()
-	return left
+}
+
+// heal ends a cut.
+func (m *member) heal() {
+	m.log.Heal()
+	for _, l := range m.others {
+		l.Heal()
+	}
 }
 
 func (m *member) get(key string, o node.ReadOptions) (string, error) {
@@ -274,12 +305,24 @@ func (f *fleet) trim() {
 	f.stream.Trim(last - 1)
 }
 
-// caughtUp waits until m has applied the whole log and serves.
+// caughtUp waits until m has applied all of every log and serves.
 func (f *fleet) caughtUp(m *member) {
 	f.t.Helper()
 	f.await("the node to serve what the log says", func() bool {
-		_, last := f.stream.Bounds()
-		return m.Serving() == nil && m.Stats().Partitions[0].Applied >= last
+		if m.Serving() != nil {
+			return false
+		}
+		others := f.others
+		for i, p := range m.Stats().Partitions {
+			stream := f.stream
+			if i != f.home() {
+				stream, others = others[0], others[1:]
+			}
+			if _, last := stream.Bounds(); p.Applied < last {
+				return false
+			}
+		}
+		return true
 	})
 	synctest.Wait() // until what was applied is on disk too
 }
@@ -365,22 +408,25 @@ func (s *sharedTier) restore(b map[string]tiers.Entry) {
 // memoryWitness is a witness that never fails.
 type memoryWitness struct {
 	mu   sync.Mutex
-	kept node.Testimony
+	kept map[int]node.Testimony // by partition
 }
 
-func (w *memoryWitness) Read(context.Context, int) (node.Testimony, error) {
+func (w *memoryWitness) Read(_ context.Context, partition int) (node.Testimony, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.kept, nil
+	return w.kept[partition], nil
 }
 
-func (w *memoryWitness) Raise(_ context.Context, _ int, from, to node.Testimony) (node.Testimony, error) {
+func (w *memoryWitness) Raise(_ context.Context, partition int, from, to node.Testimony) (node.Testimony, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.kept.Yields(from, to) {
-		w.kept = to
+	if w.kept[partition].Yields(from, to) {
+		if w.kept == nil {
+			w.kept = map[int]node.Testimony{}
+		}
+		w.kept[partition] = to
 	}
-	return w.kept, nil
+	return w.kept[partition], nil
 }
 
 // appends puts a change into the log past the node's own calls.

@@ -10,7 +10,7 @@ import (
 // G8: the log lost its tail; a node that had applied it drops what it holds,
 // opens a new epoch and serves again.
 func TestRollbackIsNoticedAndDropsEverything(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "kept")
 		_, last := f.stream.Bounds()
@@ -29,7 +29,7 @@ func TestRollbackIsNoticedAndDropsEverything(t *testing.T) {
 }
 
 func TestRecreatedLogIsNoticed(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "old")
@@ -51,7 +51,7 @@ func TestRecreatedLogIsNoticed(t *testing.T) {
 // A log trimmed past a node that was away: it drops its copies and joins anew,
 // in the epoch that it knows from the others.
 func TestTrimmedLogIsAGap(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "v")
 		a.put("fenced", "v")
@@ -79,7 +79,7 @@ func TestTrimmedLogIsAGap(t *testing.T) {
 // G2 after a gap: the epoch that the node was in before, and is in again, is
 // not one that it left. A token of it has to be waited for.
 func TestSessionAfterAGapWaitsForItsToken(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "old")
 		b.sync()
@@ -107,7 +107,7 @@ func TestSessionAfterAGapWaitsForItsToken(t *testing.T) {
 // P19: a record that nobody can decode kills everything before it, and is no
 // reason to stop.
 func TestUndecodableRecordFencesEverything(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "v")
 		f.stream.AppendForeign([]byte("who am I"))
@@ -160,7 +160,7 @@ func TestLaterVersionMayBeAnEpoch(t *testing.T) {
 
 // G6: a shared tier that comes back from a backup brings nothing dead to life.
 func TestSharedTierRolledBackServesNothingDead(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "old")

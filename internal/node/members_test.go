@@ -16,17 +16,18 @@ import (
 // the log, and whether it is everywhere is not known: it does not return as if
 // it were.
 func TestWriteBehindTheWitnessDoesNotReturnAsDone(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		// No pulse comes within the wait, which would tell of a changed history.
 		f.settings.Lease = 12 * lease
 		f.shared, f.witness = newSharedTier(), &memoryWitness{}
 		a := f.start("a", options{})
 		a.put("k", "first")
 		f.pass(f.settings.LeaseWait() + time.Second) // the epoch has settled, and the last pulse was a moment ago
-		f.witness.mu.Lock()
-		f.witness.kept.Position += 100
-		f.witness.kept.Digest[0]++
-		f.witness.mu.Unlock()
+		ahead, _ := f.witness.Read(t.Context(), f.home())
+		kept := ahead
+		ahead.Position += 100
+		ahead.Digest[0]++
+		_, _ = f.witness.Raise(t.Context(), f.home(), kept, ahead)
 		for concern, name := range map[node.Concern]string{node.Logged: "logged", node.Everywhere: "everywhere"} {
 			token, err := a.Invalidate(context.Background(), events.Invalidate{Scope: ofK}, node.InvalidateOptions{Concern: concern})
 			if err == nil {
@@ -34,8 +35,8 @@ func TestWriteBehindTheWitnessDoesNotReturnAsDone(t *testing.T) {
 				continue
 			}
 			var e *node.Error
-			if !errors.As(err, &e) || e.Position == 0 || token.At(0).Position != e.Position {
-				t.Errorf("concern %s: %v does not say where the write stands (%v)", name, err, token.At(0))
+			if !errors.As(err, &e) || e.Position == 0 || token.At(f.home()).Position != e.Position {
+				t.Errorf("concern %s: %v does not say where the write stands (%v)", name, err, token.At(f.home()))
 			}
 		}
 	})
@@ -48,7 +49,7 @@ func (m *member) count() int { return len(m.Members()) }
 // and no more, and is forgotten once nobody can doubt that it is over; not
 // before.
 func TestDeadMemberIsForgotten(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		b := f.start("b", options{})
 		f.pass(2 * lease) // the epoch has settled, both have pulsed
@@ -78,7 +79,7 @@ func TestDeadMemberIsForgotten(t *testing.T) {
 // G5: a member that was cut off for so long that it was forgotten joins anew
 // behind its pulse, and has served nothing in between.
 func TestForgottenMemberServesNothingOld(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		b := f.start("b", options{})
 		a.put("k", "old")
@@ -86,7 +87,7 @@ func TestForgottenMemberServesNothingOld(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 		f.pass(2 * lease)
-		b.log.Cut()
+		b.cut()
 		f.await("the cut-off member to be forgotten", func() bool { return a.count() == 1 })
 		if _, err := a.Put(context.Background(), "k", []byte("new"), node.PutOptions{Concern: node.Everywhere}); err != nil {
 			t.Fatal(err)
@@ -97,7 +98,7 @@ func TestForgottenMemberServesNothingOld(t *testing.T) {
 			}
 		}
 		read()
-		b.log.Heal()
+		b.heal()
 		f.await("it to join anew", func() bool { read(); return a.count() == 2 && b.Serving() == nil })
 		b.wants("k", "new")
 	})

@@ -128,7 +128,7 @@ func TestLateReleaseLeavesTheNextTurn(t *testing.T) {
 // Redis fails while one node loads and another waits: the holder takes its turn
 // along to the slot's owner, before whoever waits asks there.
 func TestTurnOutlivesTheServerThatGrantedIt(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		p := f.party(true)
 		ms := p.several(3, options{})
 		origin := newGate("v")

@@ -22,7 +22,7 @@ const turnLength = 3 * time.Second
 func inParty(t *testing.T, test func(t *testing.T, p *party)) {
 	for name, shared := range map[string]bool{"redis": true, "owners": false} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) { test(t, f.party(shared)) })
+			inDomains(t, func(t *testing.T, f *fleet) { test(t, f.party(shared)) })
 		})
 	}
 }
@@ -103,7 +103,7 @@ func TestLateAskersDoNotLoadAgain(t *testing.T) {
 // before the filler stored, and asks for a turn after it has released, takes
 // what is there.
 func TestTurnAskedBehindTheLoadTakesTheCopy(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		p := f.party(true)
 		origin := newGate("v", "tag")
 		var held barrier
@@ -159,7 +159,7 @@ func TestFleetSessionsJoinNothingOlderThanTheirToken(t *testing.T) {
 		ms := p.several(2, options{})
 		origin := newGate("old")
 		before := ms[0].reads("k", origin.load)
-		token := ms[0].put("other", "x")
+		token := ms[0].put(p.near("other"), "x")
 		p.caughtUp(ms[1])
 		origin.now("new")
 		session := make(chan string, 1)
@@ -240,7 +240,7 @@ func TestNoTurnsUnderABracket(t *testing.T) {
 // H5 without a witness: a value that came with an announcement is taken only
 // from who has applied the same history.
 func TestAnnouncedValueOfAnotherHistoryIsNotTaken(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		p := f.party(false)
 		ms := p.several(2, options{})
 		origin := newGate("theirs")
@@ -282,7 +282,7 @@ func TestFleetSharesNotFound(t *testing.T) {
 // A node that is alone in its domain, and a read that asks for it, loads
 // without asking anybody.
 func TestLoadsThatTakeNoTurn(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		p := f.party(true)
 		a := p.start("a", options{})
 		a.reads("k", loads("v")).yields(a, "v")
@@ -307,7 +307,7 @@ func TestLoadsThatTakeNoTurn(t *testing.T) {
 // P50: however many readers find nothing at once, loads begin at the pace that
 // the origin can take.
 func TestAdmissionPacesLoads(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{config: func(c *node.Config) { c.LoadRate = 10; c.LoadTimeout = 2 * time.Second }})
 		began := time.Now()
 		var rs []*reading

@@ -118,7 +118,7 @@ func TestRebalanceTriesAgain(t *testing.T) {
 
 // The walk keeps to its rates.
 func TestRebalanceIsPaced(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.carrier = newCarrier()
 		slow := options{config: func(c *node.Config) { c.RebalanceBytes = 2_000 }}
 		a, b, c := f.start("a", slow), f.start("b", slow), f.start("c", slow)
@@ -126,7 +126,7 @@ func TestRebalanceIsPaced(t *testing.T) {
 		f.pass(2 * lease)
 		payload := string(make([]byte, 400))
 		for i := range 300 {
-			a.loads(fmt.Sprint("key", i), payload)
+			a.loads(f.near(fmt.Sprint("key", i, "-")), payload)
 		}
 		b.stop()
 		f.await("the walk to begin", func() bool { return a.Stats().CopiesMoved > 0 })

@@ -18,9 +18,9 @@ import (
 // P29: a touch moves the expiry and nothing else; a fence that stands between
 // the copy's birth and the touch's moment goes on covering it.
 func TestTouchKeepsTheBirth(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
-		born := a.put("k", "v").At(0).Position
+		born := a.put("k", "v").At(f.home()).Position
 		time.Sleep(lease) // pulses move the place on
 		if ok, err := a.Touch(context.Background(), "k", time.Now().Add(time.Hour)); err != nil || !ok {
 			t.Fatal(ok, err)
@@ -38,7 +38,7 @@ func TestSoftFencesCover(t *testing.T) {
 		"key": ofK, "tag": {Tags: []string{"t"}}, "prefix": {Prefixes: []string{"p:"}}, "glob": {Globs: []string{"p:*"}}, "all": {All: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
+			inDomains(t, func(t *testing.T, f *fleet) {
 				a, b := f.start("a", options{}), f.start("b", options{})
 				for _, key := range []string{"k", "p:1"} {
 					if _, err := a.Put(context.Background(), key, []byte("v"), node.PutOptions{Tags: []string{"t"}}); err != nil {
@@ -63,11 +63,11 @@ func TestSoftFencesCover(t *testing.T) {
 
 // P26: a session joins no load that began before what it has seen.
 func TestSessionJoinsNoOlderLoad(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		g := newGate("v")
 		first := a.reads("k", g.load)
-		token := a.put("another", "v")
+		token := a.put(f.near("another"), "v")
 		second := make(chan error, 1)
 		go func() {
 			_, err := a.get("k", node.ReadOptions{Level: session(token), Load: g.load})
@@ -88,7 +88,7 @@ func TestSessionJoinsNoOlderLoad(t *testing.T) {
 // P24: who joins a load does not get its value if a fence of the value's tag,
 // which nobody knew then, had been applied before.
 func TestJoinedValueIsJudgedByItsTags(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		g := newGate("before", "t")
 		first := a.reads("k", g.load)
@@ -107,7 +107,7 @@ func TestJoinedValueIsJudgedByItsTags(t *testing.T) {
 // P37: a node that has lost its disk knows nothing of the fences from before
 // its start.
 func TestLostDiskTrustsNoOlderCopy(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "old")
@@ -132,10 +132,10 @@ func (deadDisk) Lookup(string, []byte) (tiers.Fence, tiers.Entry, error) {
 // P27: a copy keeps its birth on its way nearer, or a tag's fence that stands
 // between would miss it.
 func TestPromotedCopyKeepsItsBirth(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
-		born := a.put("k", "v").At(0).Position
+		born := a.put("k", "v").At(f.home()).Position
 		for name, o := range map[string]options{"from disk": {fs: a.fs}, "from L2": {}} {
 			a.stop()
 			b := f.start("b", o)
@@ -154,7 +154,7 @@ func TestPromotedCopyKeepsItsBirth(t *testing.T) {
 
 // P35: what L2 holds is judged, whoever put it there and whenever.
 func TestSharedCopiesAreJudged(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a := f.start("a", options{})
 		for _, scope := range []events.Scope{ofK, {Tags: []string{"t"}}, {All: true}} {
@@ -172,7 +172,7 @@ func TestSharedCopiesAreJudged(t *testing.T) {
 // A put that does not ride inline, and reaches nobody by another way, still
 // kills the older copies.
 func TestPutWithoutItsValueIsAFence(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.pair(options{}, options{})
 		if err := a.appends(&events.Put{Key: "k"}); err != nil {
 			t.Fatal(err)
@@ -198,13 +198,13 @@ func TestBroadScopesGoToEveryPartition(t *testing.T) {
 // H9: the token after a read covers the birth of what was read, though the
 // node has not come so far.
 func TestTokenCoversWhatWasReadFromAhead(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.shared = newSharedTier()
 		a, b := f.pair(options{}, options{})
 		b.log.Cut()
-		born := a.put("fresh", "v").At(0).Position
+		born := a.put("fresh", "v").At(f.home()).Position
 		b.wants("fresh", "v") // from L2
-		if seen := b.Token().At(0).Position; seen < born {
+		if seen := b.Token().At(f.home()).Position; seen < born {
 			t.Fatalf("token at %d after a copy born at %d was read", seen, born)
 		}
 	})
@@ -213,7 +213,7 @@ func TestTokenCoversWhatWasReadFromAhead(t *testing.T) {
 // P4: a value made of a copy is as old as that copy: a fence that stands
 // between the copy's birth and the load covers the value.
 func TestNestedLoadIsAsOldAsWhatItReads(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("part", "old")
 		a.invalidate(ofK)
@@ -231,7 +231,7 @@ func TestNestedLoadIsAsOldAsWhatItReads(t *testing.T) {
 // H8: a node that is cut off and serves what it has, marked, still lets nobody
 // join a load from before: what it brings is not marked.
 func TestCutOffNodeSharesNoLoad(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.Policy = events.PolicyServe
 		a := f.start("a", options{})
 		g := newGate("before")
@@ -251,7 +251,7 @@ func TestCutOffNodeSharesNoLoad(t *testing.T) {
 
 // C1: fresh-as-of is when a pulse set out, however long it took to come back.
 func TestSlowPulsesMakeNobodyFresher(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		const slow = lease / 2
 		a.log.Inject(memlog.Faults{Delay: func() time.Duration { return slow }})
@@ -268,7 +268,7 @@ func TestSlowPulsesMakeNobodyFresher(t *testing.T) {
 // P51: a pulse that was in the log before a strong read was invoked does not
 // answer it, though it is applied later.
 func TestStrongReadNeedsAPulseOfItsOwn(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		patient := options{config: func(c *node.Config) { c.WaitTimeout = 2 * lease }}
 		a, b := f.pair(options{}, patient)
 		slow := memlog.Faults{Delay: func() time.Duration { return lease / 50 }}
@@ -276,12 +276,12 @@ func TestStrongReadNeedsAPulseOfItsOwn(t *testing.T) {
 		var last events.Position
 		for onItsWay := false; !onItsWay; time.Sleep(lease / 1000) {
 			_, last = f.stream.Bounds()
-			onItsWay = f.lastPulse().Node == "b" && b.Stats().Partitions[0].Applied < last
+			onItsWay = f.lastPulse().Node == "b" && b.Stats().Partitions[f.home()].Applied < last
 		}
 		a.put("k", "new")
 		// The pulse arrives alone, what stands behind it a while later.
 		slow.Deliver = func(p events.Position) memlog.Route {
-			if p > last && b.Stats().Partitions[0].Applied < last {
+			if p > last && b.Stats().Partitions[f.home()].Applied < last {
 				return memlog.Stalled
 			}
 			return memlog.Delivered

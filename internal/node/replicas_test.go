@@ -19,7 +19,7 @@ import (
 // Redis.
 func inReplicatedFleet(t *testing.T, test func(t *testing.T, f *fleet, ms []*member)) {
 	t.Helper()
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.carrier = newCarrier()
 		var ms []*member
 		for _, name := range []string{"a", "b", "c"} {
@@ -58,7 +58,7 @@ func (m *member) owned() string { return m.keyWhere(true) }
 func (m *member) keyWhere(owned bool) string {
 	m.t.Helper()
 	for i := range 256 {
-		k := fmt.Sprint("key", i)
+		k := m.fleet.near(fmt.Sprint("key", i, "-"))
 		if slices.Contains(m.Owners(k), m.name()) == owned {
 			return k
 		}
@@ -181,7 +181,7 @@ func TestCopyOfAnotherEpoch(t *testing.T) {
 		f.carrier.fate = func(events.NodeID, node.Shipment) []time.Duration { return []time.Duration{4 * lease} }
 		_, kept := f.stream.Bounds()
 		for range 100 {
-			a.put("lost", "v")
+			a.put(f.near("lost"), "v")
 		}
 		a.loads(k, "old")
 		synctest.Wait()
@@ -189,7 +189,7 @@ func TestCopyOfAnotherEpoch(t *testing.T) {
 		f.stream.Rollback(kept)
 		f.await("another epoch", func() bool { return b.Epoch(k) != epoch && b.Epoch(k) != 0 })
 		f.caughtUp(b)
-		if at := b.Stats().Partitions[0].Applied; at >= birth {
+		if at := b.Stats().Partitions[f.home()].Applied; at >= birth {
 			t.Fatalf("at %d, beyond the copy's birth at %d: proves nothing", at, birth)
 		}
 		f.pass(5 * lease)
@@ -205,7 +205,7 @@ func TestCopyOfAnotherEpoch(t *testing.T) {
 
 // P23: a fence that is applied between a copy's arrival and its keeping.
 func TestCopyRacesWithApply(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.carrier = newCarrier()
 		held := &barrier{}
 		defer held.open()
@@ -250,22 +250,22 @@ func TestShipmentsWaitForTheWitness(t *testing.T) {
 		if err := a.appends(&events.Invalidate{Scope: ofK}); err != nil {
 			t.Fatal(err)
 		}
-		f.await("a to apply it", func() bool { _, last := f.stream.Bounds(); return a.Stats().Partitions[0].Applied >= last })
+		f.await("a to apply it", func() bool { _, last := f.stream.Bounds(); return a.Stats().Partitions[f.home()].Applied >= last })
 		a.loads("k", "v")
 		synctest.Wait()
-		if birth := a.onDisk("k").Birth(); f.witness.position() >= birth {
-			t.Fatalf("born at %d, the witness is at %d: proves nothing", birth, f.witness.position())
+		if birth := a.onDisk("k").Birth(); f.witnessed() >= birth {
+			t.Fatalf("born at %d, the witness is at %d: proves nothing", birth, f.witnessed())
 		}
 		if sent := f.carrier.shipments("k"); len(sent) > 0 {
-			t.Errorf("sent %+v while the witness is at %d", sent[0].Shipment, f.witness.position())
+			t.Errorf("sent %+v while the witness is at %d", sent[0].Shipment, f.witnessed())
 		}
 		if s, err := f.carrier.Fetch(t.Context(), "a", 0, []string{"k"}); err == nil && len(s.Entries) > 0 {
-			t.Errorf("lent %+v while the witness is at %d", s, f.witness.position())
+			t.Errorf("lent %+v while the witness is at %d", s, f.witnessed())
 		}
 		raising.open()
 		synctest.Wait()
-		if sent := f.carrier.shipments("k"); len(sent) == 0 || f.witness.position() < sent[0].Entries[0].Birth() {
-			t.Errorf("sent %d times, the witness is at %d", len(sent), f.witness.position())
+		if sent := f.carrier.shipments("k"); len(sent) == 0 || f.witnessed() < sent[0].Entries[0].Birth() {
+			t.Errorf("sent %d times, the witness is at %d", len(sent), f.witnessed())
 		}
 	})
 }
@@ -331,7 +331,7 @@ func TestOwnerThatIsBehind(t *testing.T) {
 
 // What Redis has lost comes back from an owner, and into Redis again.
 func TestRedisIsFlushed(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.carrier, f.shared, f.witness = newCarrier(), newSharedTier(), &memoryWitness{}
 		ms := []*member{f.start("a", options{}), f.start("b", options{}), f.start("c", options{})}
 		f.know(3, ms...)
@@ -398,7 +398,9 @@ func TestCopiesThatCannotBeSent(t *testing.T) {
 			t.Errorf("%d dropped, %d sent", s.CopiesDropped, s.CopiesSent)
 		}
 	})
-	inWitnessedFleet(t, func(t *testing.T, f *fleet, raising *barrier, o options) {
+	inFleet(t, func(t *testing.T, f *fleet) { // the bound is the node's
+		raising, o := f.slowlyWitnessed()
+		defer raising.open()
 		f.carrier = newCarrier()
 		a, b := f.start("a", o), f.start("b", o)
 		f.know(2, a, b)
@@ -424,11 +426,11 @@ func TestManyKeysAreAskedForAtOnce(t *testing.T) {
 		a := ms[0]
 		var keys []string
 		for i := range 20 {
-			k := fmt.Sprint("large", i)
+			k := f.near(fmt.Sprint("large", i, "-"))
 			a.loads(k, string(make([]byte, 100<<10)))
 			keys = append(keys, k, fmt.Sprint("missing", i))
 		}
-		s, err := f.carrier.Fetch(t.Context(), "a", 0, keys)
+		s, err := f.carrier.Fetch(t.Context(), "a", f.home(), keys)
 		bytes := 0
 		for _, e := range s.Entries {
 			bytes += len(e)
@@ -439,7 +441,7 @@ func TestManyKeysAreAskedForAtOnce(t *testing.T) {
 		if s, err := f.carrier.Fetch(t.Context(), "a", 9, keys); err != nil || len(s.Entries) != 0 {
 			t.Errorf("another partition: %d entries, %v", len(s.Entries), err)
 		}
-		if s, err := f.carrier.Fetch(t.Context(), "a", 0, []string{"", string(make([]byte, 1<<17))}); err != nil || len(s.Entries) != 0 {
+		if s, err := f.carrier.Fetch(t.Context(), "a", f.home(), []string{"", string(make([]byte, 1<<17))}); err != nil || len(s.Entries) != 0 {
 			t.Errorf("no keys: %d entries, %v", len(s.Entries), err)
 		}
 	})
@@ -451,7 +453,7 @@ func TestOneQuestionForManyKeys(t *testing.T) {
 		a, c := ms[0], ms[2]
 		var keys []string
 		for i := range 40 {
-			k := fmt.Sprint("key", i)
+			k := f.near(fmt.Sprint("key", i, "-"))
 			a.loads(k, "v")
 			keys = append(keys, k, fmt.Sprint("missing", i))
 		}
@@ -474,7 +476,7 @@ func TestOneQuestionForManyKeys(t *testing.T) {
 
 // A node that replicates nothing asks nobody, and a guest owns nothing.
 func TestNotTakingPart(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.carrier = newCarrier()
 		a := f.start("a", options{config: func(c *node.Config) { c.Replication = -1 }})
 		b := f.start("b", options{})

@@ -23,7 +23,7 @@ var levels = map[string]consistency.Level{
 // domain that fences, no level serves a copy then; loads go to the origin, and
 // nobody keeps what they bring.
 func TestStalledLogEndsServing(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "v")
 		a.log.Inject(memlog.Faults{Deliver: func(events.Position) memlog.Route { return memlog.Stalled }})
@@ -47,7 +47,7 @@ func TestStalledLogEndsServing(t *testing.T) {
 
 // In a domain that prefers answers the copies are served, and marked.
 func TestStalledLogServesMarkedCopies(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.settings.Policy = events.PolicyServe
 		a := f.start("a", options{})
 		a.put("k", "v")
@@ -79,7 +79,7 @@ func TestStalledLogServesMarkedCopies(t *testing.T) {
 
 // C2: a machine that slept finds its lease lapsed, though no timer fired.
 func TestSuspendedMachineFindsItsLeaseLapsed(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{config: func(c *node.Config) { c.WaitTimeout = time.Millisecond }})
 		a.put("k", "v")
 		a.wants("k", "v")
@@ -94,13 +94,13 @@ func TestSuspendedMachineFindsItsLeaseLapsed(t *testing.T) {
 // C1: fresh-as-of is when the first attempt of a pulse began, however long it
 // takes to come back.
 func TestFreshnessCountsFromThePulsesStart(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.log.Inject(memlog.Faults{Delay: func() time.Duration { return 3 * time.Second }})
 		time.Sleep(2 * lease)
 		for range 100 {
 			time.Sleep(100 * time.Millisecond)
-			if age := a.Stats().Partitions[0].FreshAge; age < 3*time.Second {
+			if age := a.Stats().Partitions[f.home()].FreshAge; age < 3*time.Second {
 				t.Fatalf("fresh as of %v ago, though every pulse takes 3 s to come back", age)
 			}
 		}
@@ -110,7 +110,7 @@ func TestFreshnessCountsFromThePulsesStart(t *testing.T) {
 // G4, P51, C6: a strong read is answered by a pulse that began after it was
 // invoked. One that had begun before does not do, and neither does the lease.
 func TestStrongReadSeesWhatWasWrittenBeforeIt(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		b := f.start("b", options{config: func(c *node.Config) { c.WaitTimeout = time.Minute }})
 		a.put("k", "old")
@@ -132,7 +132,7 @@ func TestStrongReadSeesWhatWasWrittenBeforeIt(t *testing.T) {
 
 // G2: a read with a token waits until what it names is applied.
 func TestSessionReadsItsOwnWritesElsewhere(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "old")
 		f.caughtUp(b)
@@ -149,10 +149,10 @@ func TestSessionReadsItsOwnWritesElsewhere(t *testing.T) {
 // error, and never with the cache. One with a token of a history that was left
 // is over at once.
 func TestSessionTokensThatCannotBeApplied(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
-		ahead := a.put("k", "v").With(0, consistency.Point{Epoch: a.Epoch("k"), Position: 9999})
-		unknown := consistency.Token{}.With(0, consistency.Point{Epoch: 12345, Position: 1})
+		ahead := a.put("k", "v").With(f.home(), consistency.Point{Epoch: a.Epoch("k"), Position: 9999})
+		unknown := consistency.Token{}.With(f.home(), consistency.Point{Epoch: 12345, Position: 1})
 		for name, token := range map[string]consistency.Token{"ahead": ahead, "unknown epoch": unknown} {
 			if v, err := a.get("k", node.ReadOptions{Level: session(token)}); !errors.Is(err, node.ErrNotServing) {
 				t.Errorf("%s: %q, %v", name, v, err)
@@ -174,7 +174,7 @@ func TestSessionTokensThatCannotBeApplied(t *testing.T) {
 
 // C5: serving ends before Leave sets out, also if the log never takes it.
 func TestLeaveEndsServingFirst(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "v")
 		b.log.Inject(memlog.Faults{Publish: func(events.ID, int) (memlog.Fate, time.Duration) {
@@ -199,7 +199,7 @@ func TestLeaveEndsServingFirst(t *testing.T) {
 // P12, P31: a node that starts serves nothing before its own first pulse came
 // back, whatever its disk holds.
 func TestJoinGateHoldsUntilTheFirstPulse(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "old")
 		f.caughtUp(b)

@@ -33,7 +33,7 @@ func strongly(t *testing.T, m *member, key, want string) time.Duration {
 // to come back: the log's word that it stands right behind what was applied
 // will do.
 func TestStrongReadByAcknowledgement(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "v")
 		f.caughtUp(a)
@@ -60,7 +60,7 @@ func TestStrongReadByAcknowledgement(t *testing.T) {
 
 // A record of another node that has not come yet is waited for.
 func TestShortcutIsRefusedBehindOthers(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		b.put("k", "old")
 		f.caughtUp(a)
@@ -77,7 +77,7 @@ func TestShortcutIsRefusedBehindOthers(t *testing.T) {
 // The witness is raised to the pulse all the same, with the digest that the
 // log's followers will compute there (H3).
 func TestShortcutRaisesTheWitness(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		w := &memoryWitness{}
 		f.witness = w
 		a := f.start("a", options{})
@@ -86,7 +86,7 @@ func TestShortcutRaisesTheWitness(t *testing.T) {
 		a.log.Inject(slowly)
 		strongly(t, a, "k", "v")
 		_, last := f.stream.Bounds()
-		kept, _ := w.Read(context.Background(), 0)
+		kept, _ := w.Read(context.Background(), f.home())
 		if kept.Position != last || a.Stats().Shortcuts != 1 {
 			t.Fatalf("witness at %d, log ends at %d, %d shortcuts", kept.Position, last, a.Stats().Shortcuts)
 		}
@@ -101,7 +101,7 @@ func TestShortcutRaisesTheWitness(t *testing.T) {
 // The world is ahead of the tiers while a fence is on its way to the disk. A
 // pulse behind that fence proves nothing about the tiers yet (P48).
 func TestShortcutWaitsForTheTiers(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		slow := &barrier{}
 		a := f.start("a", options{wrap: func(d node.Disk) node.Disk { return slowDisk{d, slow} }})
 		a.put("k", "v")

@@ -75,7 +75,7 @@ const untaggedNegative = time.Minute
 
 // ttlOf returns how long what was loaded may live; 0: the default.
 func (n *Node) ttlOf(l Loaded) time.Duration {
-	if l.Flags&tiers.FlagNegative == 0 || len(l.Tags) > 0 {
+	if l.Flags&tiers.FlagNegative == 0 || len(l.Tags) > 0 || mutant.On(mutant.UntaggedNegativeLasts) {
 		return l.TTL
 	}
 	if l.TTL <= 0 {

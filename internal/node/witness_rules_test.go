@@ -16,18 +16,24 @@ import (
 // barrier can hold up.
 func inWitnessedFleet(t *testing.T, test func(t *testing.T, f *fleet, raising *barrier, witnessed options)) {
 	t.Helper()
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.shared, f.witness = newSharedTier(), &memoryWitness{}
-		raising := &barrier{}
+	inDomains(t, func(t *testing.T, f *fleet) {
+		raising, witnessed := f.slowlyWitnessed()
 		defer raising.open()
-		test(t, f, raising, options{deps: func(d *node.Deps) { d.Witness = slowWitness{f.witness, raising} }})
+		test(t, f, raising, witnessed)
 	})
 }
 
-func (w *memoryWitness) position() events.Position {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.kept.Position
+// slowlyWitnessed gives the fleet an L2 and a witness, and returns the barrier.
+func (f *fleet) slowlyWitnessed() (raising *barrier, witnessed options) {
+	f.shared, f.witness = newSharedTier(), &memoryWitness{}
+	raising = &barrier{}
+	return raising, options{deps: func(d *node.Deps) { d.Witness = slowWitness{f.witness, raising} }}
+}
+
+// witnessed is how far the witness covers f.stream.
+func (f *fleet) witnessed() events.Position {
+	kept, _ := f.witness.Read(f.t.Context(), f.home())
+	return kept.Position
 }
 
 // H6, P13: a write returns once the witness covers its record.
@@ -35,8 +41,8 @@ func TestWriteReturnsOnceItIsWitnessed(t *testing.T) {
 	inWitnessedFleet(t, func(t *testing.T, f *fleet, _ *barrier, o options) {
 		a := f.start("a", o)
 		token := a.put("k", "v")
-		if at := token.At(0).Position; f.witness.position() < at {
-			t.Fatalf("put at %d returned while the witness was at %d", at, f.witness.position())
+		if at := token.At(f.home()).Position; f.witnessed() < at {
+			t.Fatalf("put at %d returned while the witness was at %d", at, f.witnessed())
 		}
 	})
 }
@@ -53,7 +59,7 @@ func TestCopiesWaitForTheWitness(t *testing.T) {
 			t.Fatal("put returned without its witness")
 		}
 		if _, err := f.shared.Get(ctx, "k", nil); err == nil {
-			t.Fatalf("copy born at %d lies in L2 while the witness is at %d", token.At(0).Position, f.witness.position())
+			t.Fatalf("copy born at %d lies in L2 while the witness is at %d", token.At(f.home()).Position, f.witnessed())
 		}
 	})
 }
@@ -132,7 +138,7 @@ func TestPulseFromBeforeTheChangeMakesNobodyFresh(t *testing.T) {
 		}})
 		f.stream.Rollback(last - 1)
 		f.await("the old epoch to be read again", func() bool {
-			return a.Stats().Regressions == 1 && a.Epoch("k") == old && a.Stats().Partitions[0].Applied == last-1
+			return a.Stats().Regressions == 1 && a.Epoch("k") == old && a.Stats().Partitions[f.home()].Applied == last-1
 		})
 		raising.open()
 		synctest.Wait()

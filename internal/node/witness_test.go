@@ -16,7 +16,7 @@ import (
 // a trace on disk. What remains is the witness: who starts then learns from it
 // that a tail is missing, before it serves the first copy.
 func TestWitnessTellsOfATailThatNobodyRemembers(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.witness, f.shared = &memoryWitness{}, newSharedTier()
 		a := f.start("a", options{})
 		a.put("k", "kept")
@@ -43,7 +43,7 @@ func TestWitnessTellsOfATailThatNobodyRemembers(t *testing.T) {
 
 // H5: no copy leaves the process before the witness covers its birth.
 func TestNoCopyOutrunsTheWitness(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		f.witness, f.shared = &memoryWitness{}, newSharedTier()
 		a := f.start("a", options{})
 		for range 20 {
@@ -53,7 +53,7 @@ func TestNoCopyOutrunsTheWitness(t *testing.T) {
 				t.Fatal(err)
 			}
 			for key, e := range f.shared.backup() {
-				if w, _ := f.witness.Read(context.Background(), 0); e.Birth() > w.Position {
+				if w, _ := f.witness.Read(context.Background(), f.home()); e.Birth() > w.Position {
 					t.Fatalf("%s is out, born at %d; the witness is at %d", key, e.Birth(), w.Position)
 				}
 			}
@@ -64,7 +64,7 @@ func TestNoCopyOutrunsTheWitness(t *testing.T) {
 // G5: an Everywhere write returns only when no node can serve the older value:
 // one that is cut off is waited for until its lease has lapsed (C3).
 func TestEverywhereWaitsOutACutOffNode(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		a.put("k", "old")
 		f.caughtUp(b)
@@ -110,7 +110,7 @@ func TestEverywhereWaitsOutACutOffNode(t *testing.T) {
 // A write that nobody has to be waited for is quick: the others' pulses say
 // that they have applied it.
 func TestEverywhereIsQuickAmongTheConnected(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
+	inDomains(t, func(t *testing.T, f *fleet) {
 		a, b := f.start("a", options{}), f.start("b", options{})
 		time.Sleep(4 * lease)
 		began := time.Now()

@@ -227,6 +227,9 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 		}
 	}
 	for {
+		if mutant.On(mutant.PulsesProlong) {
+			heard.last = p.pulses.lastHeard()
+		}
 		moved := p.waiters.next()
 		wait, pending := p.unconfirmed(epoch, at, heard)
 		if len(pending) == 0 {

@@ -72,60 +72,63 @@ func TestBatches(t *testing.T) {
 
 // A client with an origin loads what a batch misses, and says which keys failed.
 func TestBatchesWithAnOrigin(t *testing.T) {
-	f := newFleet(t)
-	down := errors.New("down")
-	a := f.open("a", func(c *client.Config) {
-		c.Origin = func(_ context.Context, key string) (client.Loaded, error) {
-			switch key {
-			case "bad":
-				return client.Loaded{}, down
-			case "none":
-				return client.Loaded{NotFound: true}, nil
+	inDomains(t, func(t *testing.T, f *fleet) {
+		down := errors.New("down")
+		a := f.open("a", func(c *client.Config) {
+			c.Origin = func(_ context.Context, key string) (client.Loaded, error) {
+				switch key {
+				case "bad":
+					return client.Loaded{}, down
+				case "none":
+					return client.Loaded{NotFound: true}, nil
+				}
+				return client.Loaded{Value: []byte("value of " + key)}, nil
 			}
-			return client.Loaded{Value: []byte("value of " + key)}, nil
+		})
+		got, err := a.GetMany(t.Context(), []string{"x", "bad", "none", "y"})
+		var failed *client.BatchError
+		if !errors.As(err, &failed) || len(failed.Errors) != 1 || !errors.Is(failed.Errors["bad"], down) || len(got) != 2 || string(got["y"].Bytes) != "value of y" {
+			t.Errorf("%v, %v", got, err)
 		}
 	})
-	got, err := a.GetMany(t.Context(), []string{"x", "bad", "none", "y"})
-	var failed *client.BatchError
-	if !errors.As(err, &failed) || len(failed.Errors) != 1 || !errors.Is(failed.Errors["bad"], down) || len(got) != 2 || string(got["y"].Bytes) != "value of y" {
-		t.Errorf("%v, %v", got, err)
-	}
 }
 
 // RequiredSource travels from an invalidation on one node to a loader on
 // another.
 func TestRequiredSource(t *testing.T) {
-	f := newFleet(t)
-	a, b := f.open("a"), f.open("b")
-	token, err := a.Invalidate(t.Context(), client.Invalidation{Keys: []string{"k"}, Source: "16/B374D848"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var told string
-	if _, err := b.GetOrLoad(t.Context(), "k", func(ctx context.Context, _ string) (client.Loaded, error) {
-		told, _ = client.RequiredSource(ctx)
-		return client.Loaded{}, nil
-	}, client.At(client.Session(token))); err != nil || told != "16/B374D848" {
-		t.Errorf("told %q, %v", told, err)
-	}
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, b := f.open("a"), f.open("b")
+		token, err := a.Invalidate(t.Context(), client.Invalidation{Keys: []string{"k"}, Source: "16/B374D848"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told string
+		if _, err := b.GetOrLoad(t.Context(), "k", func(ctx context.Context, _ string) (client.Loaded, error) {
+			told, _ = client.RequiredSource(ctx)
+			return client.Loaded{}, nil
+		}, client.At(client.Session(token))); err != nil || told != "16/B374D848" {
+			t.Errorf("told %q, %v", told, err)
+		}
+	})
 }
 
 // A value behind a soft fence answers, marked, while the origin is down.
 func TestFallback(t *testing.T) {
-	f := newFleet(t)
-	a := f.open("a")
-	ctx := t.Context()
-	if _, err := a.Set(ctx, "k", []byte("old")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.Invalidate(ctx, client.Invalidation{Keys: []string{"k"}, Soft: true}); err != nil {
-		t.Fatal(err)
-	}
-	down := func(context.Context, string) (client.Loaded, error) { return client.Loaded{}, errors.New("down") }
-	if v, err := a.GetOrLoad(ctx, "k", down, client.Fallback(client.IfOriginFails)); err != nil || !v.Stale || string(v.Bytes) != "old" {
-		t.Errorf("%+v, %v", v, err)
-	}
-	if _, err := a.GetOrLoad(ctx, "k", down); err == nil {
-		t.Error("a read that allows no fallback got one")
-	}
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a := f.open("a")
+		ctx := t.Context()
+		if _, err := a.Set(ctx, "k", []byte("old")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Invalidate(ctx, client.Invalidation{Keys: []string{"k"}, Soft: true}); err != nil {
+			t.Fatal(err)
+		}
+		down := func(context.Context, string) (client.Loaded, error) { return client.Loaded{}, errors.New("down") }
+		if v, err := a.GetOrLoad(ctx, "k", down, client.Fallback(client.IfOriginFails)); err != nil || !v.Stale || string(v.Bytes) != "old" {
+			t.Errorf("%+v, %v", v, err)
+		}
+		if _, err := a.GetOrLoad(ctx, "k", down); err == nil {
+			t.Error("a read that allows no fallback got one")
+		}
+	})
 }

@@ -87,40 +87,41 @@ func TestKilledNodeComesBack(t *testing.T) {
 // G5: an Everywhere write while a member is stopped returns when that member's
 // lease has run out, and the member serves nothing old when it wakes (P44).
 func TestEverywhereWithAStoppedMember(t *testing.T) {
-	f := newFleet(t)
-	a := f.open("a")
-	ctx := t.Context()
-	m := f.member("m")
-	if _, err := a.Set(ctx, "k", []byte("old"), client.Everywhere()); err != nil {
-		t.Fatal(err)
-	}
-	if r := m.do(request{Op: "get", Key: "k"}); r.Value != "old" {
-		t.Fatalf("member read %q (%s)", r.Value, r.Err)
-	}
-	lease, wait := a.Node().Settings().Lease, a.Node().Settings().LeaseWait()
-	m.pause()
-	m.ask(request{Op: "get", Key: "k"}) // it will answer this when it wakes
-	began := time.Now()
-	if _, err := a.Set(ctx, "k", []byte("new"), client.Everywhere()); err != nil {
-		t.Fatal(err)
-	}
-	took := time.Since(began)
-	if took > wait+500*time.Millisecond {
-		t.Errorf("returned after %v, want within %v", took, wait)
-	}
-	if took < lease/2 {
-		t.Errorf("returned after %v: before the stopped member's lease can have run out", took)
-	}
-	t.Logf("returned after %v with a lease of %v", took, lease)
-	m.resume()
-	if r := m.answer(); r.Value == "old" {
-		t.Error("the member woke up and served the old value")
-	}
-	for range 50 {
-		if r := m.do(request{Op: "get", Key: "k"}); r.Value == "old" {
-			t.Fatal("the member serves the old value")
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a := f.open("a")
+		ctx := t.Context()
+		m := f.member("m")
+		if _, err := a.Set(ctx, "k", []byte("old"), client.Everywhere()); err != nil {
+			t.Fatal(err)
 		}
-	}
+		if r := m.do(request{Op: "get", Key: "k"}); r.Value != "old" {
+			t.Fatalf("member read %q (%s)", r.Value, r.Err)
+		}
+		lease, wait := a.Node().Settings().Lease, a.Node().Settings().LeaseWait()
+		m.pause()
+		m.ask(request{Op: "get", Key: "k"}) // it will answer this when it wakes
+		began := time.Now()
+		if _, err := a.Set(ctx, "k", []byte("new"), client.Everywhere()); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		if took > wait+500*time.Millisecond {
+			t.Errorf("returned after %v, want within %v", took, wait)
+		}
+		if took < lease/2 {
+			t.Errorf("returned after %v: before the stopped member's lease can have run out", took)
+		}
+		t.Logf("returned after %v with a lease of %v", took, lease)
+		m.resume()
+		if r := m.answer(); r.Value == "old" {
+			t.Error("the member woke up and served the old value")
+		}
+		for range 50 {
+			if r := m.do(request{Op: "get", Key: "k"}); r.Value == "old" {
+				t.Fatal("the member serves the old value")
+			}
+		}
+	})
 }
 
 // With healthy members confirmations make it quick; without them it would take

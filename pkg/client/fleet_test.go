@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/pkg/client"
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -39,6 +40,18 @@ func inDomains(t *testing.T, test func(t *testing.T, f *fleet)) {
 			test(t, f)
 		})
 	}
+}
+
+// home is the partition of key k, which most tests are about.
+func (f *fleet) home() int { return node.Partition("k", max(1, f.partitions)) }
+
+// near returns the first of name, name0, name1, … that lies in k's partition.
+func (f *fleet) near(name string) string {
+	key := name
+	for i := 0; node.Partition(key, max(1, f.partitions)) != f.home(); i++ {
+		key = fmt.Sprint(name, i)
+	}
+	return key
 }
 
 func (f *fleet) config(name string) client.Config {

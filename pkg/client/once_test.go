@@ -69,6 +69,7 @@ func (o *heldOrigin) next(t *testing.T, within time.Duration) int {
 
 // G10: fifty processes ask for the same missing key at once, and the origin is
 // asked once; with Redis, without, and when the process that asks it is killed.
+// A turn is of one key, so that one partition is enough.
 func TestFiftyProcessesLoadOnce(t *testing.T) {
 	const processes = 50
 	f := newFleet(t)

@@ -163,49 +163,50 @@ func TestOldLoadsAreNotJoined(t *testing.T) {
 // P4: a value made of cached values dies with each of them, and is as old as
 // the oldest.
 func TestNestedLoadsInheritBirthAndTags(t *testing.T) {
-	f := newFleet(t)
-	a := f.open("a")
-	ctx := t.Context()
-	load := func(value string, tags ...string) client.Loader {
-		return func(context.Context, string) (client.Loaded, error) {
-			return client.Loaded{Value: []byte(value), Tags: tags}, nil
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, inner, outer := f.open("a"), f.near("inner"), f.near("outer") // what spans partitions is not kept
+		ctx := t.Context()
+		load := func(value string, tags ...string) client.Loader {
+			return func(context.Context, string) (client.Loaded, error) {
+				return client.Loaded{Value: []byte(value), Tags: tags}, nil
+			}
 		}
-	}
-	if _, err := a.GetOrLoad(ctx, "inner", load("1", "inner-tag")); err != nil {
-		t.Fatal(err)
-	}
-	inner, err := a.Node().Get(ctx, "inner", nil, node.ReadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	birth := inner.Entry.Birth()
-	if _, err := a.Set(ctx, "moves-the-log", nil); err != nil {
-		t.Fatal(err)
-	}
-	outer := func(ctx context.Context, _ string) (client.Loaded, error) {
-		v, err := a.GetOrLoad(ctx, "inner", load("2", "inner-tag"))
-		return client.Loaded{Value: append([]byte("made of "), v.Bytes...), Tags: []string{"outer-tag"}}, err
-	}
-	if _, err := a.GetOrLoad(ctx, "outer", outer); err != nil {
-		t.Fatal(err)
-	}
-	got, err := a.Node().Get(ctx, "outer", nil, node.ReadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Entry.Birth() != birth {
-		t.Errorf("outer was born at %d, want %d, the birth of what it is made of", got.Entry.Birth(), birth)
-	}
-	if _, err := a.Invalidate(ctx, client.Invalidation{Tags: []string{"inner-tag"}}); err != nil {
-		t.Fatal(err)
-	}
-	v, err := a.GetOrLoad(ctx, "outer", outer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(v.Bytes) != "made of 2" {
-		t.Errorf("read %q after the inner value was fenced, want made of 2", v.Bytes)
-	}
+		if _, err := a.GetOrLoad(ctx, inner, load("1", "inner-tag")); err != nil {
+			t.Fatal(err)
+		}
+		made, err := a.Node().Get(ctx, inner, nil, node.ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		birth := made.Entry.Birth()
+		if _, err := a.Set(ctx, f.near("moves-the-log"), nil); err != nil {
+			t.Fatal(err)
+		}
+		loadOuter := func(ctx context.Context, _ string) (client.Loaded, error) {
+			v, err := a.GetOrLoad(ctx, inner, load("2", "inner-tag"))
+			return client.Loaded{Value: append([]byte("made of "), v.Bytes...), Tags: []string{"outer-tag"}}, err
+		}
+		if _, err := a.GetOrLoad(ctx, outer, loadOuter); err != nil {
+			t.Fatal(err)
+		}
+		got, err := a.Node().Get(ctx, outer, nil, node.ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Entry.Birth() != birth {
+			t.Errorf("outer was born at %d, want %d, the birth of what it is made of", got.Entry.Birth(), birth)
+		}
+		if _, err := a.Invalidate(ctx, client.Invalidation{Tags: []string{"inner-tag"}}); err != nil {
+			t.Fatal(err)
+		}
+		v, err := a.GetOrLoad(ctx, outer, loadOuter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(v.Bytes) != "made of 2" {
+			t.Errorf("read %q after the inner value was fenced, want made of 2", v.Bytes)
+		}
+	})
 }
 
 func TestManyReadersOneLoad(t *testing.T) {

@@ -1,6 +1,8 @@
 // Package exhaustive searches every interleaving of a small scope: two nodes, a
 // writer, loads, a few pulses each, a shared tier that loses, delays and
-// returns whatever it ever held, a crash, a bracket whose writer dies. What a
+// returns whatever it ever held, a crash, a bracket whose writer dies and is
+// resolved, pulses that are proved by their acknowledgement, readers who take
+// what another node has loaded. What a
 // record means and what a read may do is asked of the real pure machine
 // (internal/coherence, internal/consistency); the shell around it is restated
 // here in the smallest steps that another process could see, so that the search

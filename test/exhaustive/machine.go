@@ -50,6 +50,9 @@ func (m *machine) next(s *state, give give) {
 			m.fetch(s, i, give)
 		}
 	}
+	if m.scope.turns {
+		m.await(s, give)
+	}
 	if m.scope.strong && s.strong.phase == 0 {
 		t := *s
 		n := &t.nodes[1]
@@ -160,12 +163,22 @@ func (m *machine) act(t *state, i int) {
 // never.
 func (m *machine) pulse(s *state, i int, give give) {
 	old := &s.nodes[i]
-	if !old.flying && old.begun < 1+m.scope.pulses[i] {
+	if !old.flying && old.chain.said == 0 && old.begun < 1+m.scope.pulses[i] {
 		t := *s
 		n := &t.nodes[i]
 		n.begun++
 		n.flying, n.reports, n.t0[n.begun] = true, n.applied, t.now
 		give(step{i, "begins a pulse"}, t, "")
+	}
+	if m.scope.shortcut {
+		m.conditional(s, i, give)
+		if old.chain.said != 0 {
+			m.acknowledged(s, i, give)
+		}
+		if old.behind != 0 {
+			m.decide(s, i, give)
+			return
+		}
 	}
 	if old.flying {
 		t := *s
@@ -249,6 +262,9 @@ func (m *machine) land(s *state, i int, w known, give give) {
 			m.met["kept"]++
 			if m.scope.shared {
 				t.stored[i] = v
+			}
+			if m.scope.turns && i == 0 {
+				t.announced = announcement{v, n.applied}
 			}
 		}
 		if m.scope.crash && i == 1 && (v.born >= n.disk.fence || m.lacks == checkAtInsert) {

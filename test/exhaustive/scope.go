@@ -18,6 +18,10 @@ type scope struct {
 	strong bool
 	// crash: the second node has a disk, dies once at any time and comes back.
 	crash bool
+	// shortcut: pulses may be proved by their acknowledgement.
+	shortcut bool
+	// turns: a reader of the second node may wait for the first one's load.
+	turns bool
 	// resolver: the second node may end a bracket in the writer's stead.
 	resolver bool
 }
@@ -47,4 +51,8 @@ const (
 	bypassUnkept
 	bypassUnshared
 	markBeforeEnd
+	pulseBehindLast
+	needAtTurn
+	tagsAtTurn
+	leaseAtTurn
 )

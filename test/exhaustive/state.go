@@ -21,6 +21,9 @@ type state struct {
 	// any of it at any time, or nothing: late, lost, repeated, rolled back.
 	stored [2]value
 	strong strong
+
+	waiter    waiter // at the second node, for the first one's load
+	announced announcement
 }
 
 const (
@@ -74,7 +77,9 @@ type node struct {
 	flying         bool // a pulse set out and has not landed
 	reports        uint8
 	t0             [4]int8 // of the incarnation's pulses, by number
-	due            uint8   // an own pulse in the world that is not counted yet
+	behind         uint8   // the record that the pulse on its way must follow; 0: any
+	chain          chain
+	due            uint8 // an own pulse in the world that is not counted yet
 
 	heard [2]int8 // when pulses of the other node's lives were applied
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,18 +30,17 @@ const (
 func partitionOf(key string, partitions int) int { return node.Partition(key, partitions) }
 
 // fleet is three members in processes of their own over real servers, one
-// observer in this process who sees the log, and a database.
+// observer in this process who sees the log, and perhaps a database.
 type fleet struct {
 	t          *testing.T
 	partitions int
 	nats       *process.NATSServer
 	redis      *process.RedisServer
-	db         *rows
+	db         *origin // nil: none, and nobody loads
+	observer   *client.Client
 	members    []*member
 	*Recorder
 
-	// loading: reads ask the database for what they miss.
-	loading bool
 	// levels and bound are those of the reads that a waking member finds.
 	levels []string
 	bound  time.Duration
@@ -52,18 +50,24 @@ type fleet struct {
 	order Order
 }
 
-func newFleet(t *testing.T, partitions int) *fleet {
-	f := &fleet{
-		t: t, partitions: partitions, nats: process.NATS(t), redis: process.Redis(t), order: Order{},
-		db: &rows{rows: map[string]int64{}, aborted: map[string]bool{}, done: map[string]bool{}},
-	}
-	server := httptest.NewServer(f.db)
-	t.Cleanup(server.Close)
+func newFleet(t *testing.T, partitions int, base database) *fleet {
+	f := &fleet{t: t, partitions: partitions, nats: process.NATS(t), redis: process.Redis(t), order: Order{}}
 	s := client.DefaultSettings()
 	s.Lease, s.Partitions = lease, partitions
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	observer, err := client.Open(ctx, client.Config{
+	if base.Driver != "" {
+		if err := base.create(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if f.db, err = base.open(ctx); err != nil {
+		t.Fatal(err)
+	} else if f.db != nil {
+		t.Cleanup(func() { f.db.Close() })
+	}
+	f.observer, err = client.Open(ctx, client.Config{
 		Domain: domain, NATSURL: f.nats.URL(), RedisURL: f.redis.URL(), DataDir: t.TempDir(), NodeID: "observer",
 		Create: true, Settings: &s, OnApply: f.observe, L1Size: 1 << 20,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -71,10 +75,10 @@ func newFleet(t *testing.T, partitions int) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = observer.Close(context.Background()) }) // its servers may be gone
+	t.Cleanup(func() { _ = f.observer.Close(context.Background()) }) // its servers may be gone
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b", "c"} {
-		mc, err := json.Marshal(memberConfig{Name: name, NATS: f.nats.URL(), Redis: f.redis.URL(), Dir: filepath.Join(dir, name), Database: server.URL})
+		mc, err := json.Marshal(memberConfig{Name: name, NATS: f.nats.URL(), Redis: f.redis.URL(), Dir: filepath.Join(dir, name), Database: base})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +269,7 @@ func wakeReading(f *fleet) {
 			defer asked.Done()
 			close(began)
 			op := "get"
-			if f.loading {
+			if f.db != nil {
 				op = "load"
 			}
 			o := Op{Kind: Read, Level: f.levels[i%len(f.levels)], Bound: f.bound}

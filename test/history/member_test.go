@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,6 +19,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/pkg/client"
+	"github.com/raptorflow/tercet/pkg/sqlbracket"
 	"github.com/raptorflow/tercet/test/process"
 )
 
@@ -40,20 +38,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-type memberConfig struct{ Name, NATS, Redis, Dir, Database string }
+type memberConfig struct {
+	Name, NATS, Redis, Dir string
+	Database               database
+}
 
 type request struct {
-	ID             uint64
-	Op             string // get, load, set, invalidate, bracket, brackets, end
-	Key            string
-	Value          int64
-	Level          string
-	Bound          time.Duration
-	Token          string
-	Everywhere     bool
-	Bracket        client.BracketID
-	ExpiresMillis  int64
-	DieAfterCommit bool
+	ID         uint64
+	Op         string // get, load, set, invalidate, bracket
+	Key        string
+	Value      int64
+	Level      string
+	Bound      time.Duration
+	Token      string
+	Everywhere bool
+	Die        string // at which step of a bracketed write; see dieBeforeCommit
 }
 
 type response struct {
@@ -63,7 +62,6 @@ type response struct {
 	// landed), refused (not serving), or the error's text.
 	Err   string
 	Token string
-	Open  []client.BracketID
 }
 
 func beMember(text string) error {
@@ -78,6 +76,10 @@ func beMember(text string) error {
 		Domain: domain, NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 1 << 20,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
+	if err != nil {
+		return err
+	}
+	db, err := mc.Database.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,11 +99,11 @@ func beMember(text string) error {
 		} else if err != nil {
 			return err
 		}
-		go func() { say(obey(c, database{mc.Database}, q)) }()
+		go func() { say(obey(c, db, q)) }()
 	}
 }
 
-func obey(c *client.Client, db database, q request) (r response) {
+func obey(c *client.Client, db *origin, q request) (r response) {
 	r.ID = q.ID
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -117,39 +119,22 @@ func obey(c *client.Client, db database, q request) (r response) {
 		v, err = c.Get(ctx, q.Key, client.At(q.level()))
 		r.Value, _ = strconv.ParseInt(string(v.Bytes), 10, 64)
 	case "load":
-		v, err = c.GetOrLoad(ctx, q.Key, func(ctx context.Context, key string) (client.Loaded, error) {
-			n, err := db.query(ctx, key)
-			return client.Loaded{Value: strconv.AppendInt(nil, n, 10)}, err
-		}, client.At(q.level()))
+		v, err = c.GetOrLoad(ctx, q.Key, db.load, client.At(q.level()))
 		r.Value, _ = strconv.ParseInt(string(v.Bytes), 10, 64)
 	case "set":
 		token, err = c.Set(ctx, q.Key, strconv.AppendInt(nil, q.Value, 10), opts...)
 	case "invalidate":
 		token, err = c.Invalidate(ctx, client.Invalidation{Keys: []string{q.Key}, Source: strconv.FormatInt(q.Value, 10)}, opts...)
 	case "bracket":
-		token, err = c.Bracketed(ctx, client.Invalidation{Keys: []string{q.Key}}, time.Second, func(ctx context.Context, id client.BracketID) error {
-			err := db.commit(ctx, q.Key, q.Value, id)
-			if q.DieAfterCommit {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {}
-			}
-			return err
-		})
-	case "brackets":
-		for _, b := range c.Node().Brackets() {
-			if b.Overdue {
-				r.Open = append(r.Open, b.ID)
-			}
-		}
-	case "end":
-		token, err = c.Node().EndBracket(ctx, q.Bracket)
+		token, err = db.write(ctx, c, q.Key, q.Value, q.Die)
 	}
 	r.Token = token.String()
 	switch {
 	case err == nil:
 	case errors.Is(err, client.ErrNotFound):
 		r.Err = "miss"
-	case errors.Is(err, client.ErrNotLanded) && q.Op != "bracket": // its end may be what did not land
+	case errors.Is(err, client.ErrNotLanded) && q.Op != "bracket", // its end may be what did not land
+		errors.Is(err, sqlbracket.ErrAborted):
 		r.Err = "nothing"
 	case errors.Is(err, client.ErrNotServing):
 		r.Err = "refused"
@@ -303,82 +288,6 @@ func (m *member) awaitPending(n int) {
 }
 
 func (m *member) resume() { _ = m.cmd.Process.Signal(syscall.SIGCONT) }
-
-// database is a register for each key behind HTTP: each request is atomic. It
-// stands for the origin, and keeps abort markers as a table beside the rows
-// would.
-type database struct{ url string }
-
-type rows struct {
-	mu      sync.Mutex
-	rows    map[string]int64
-	aborted map[string]bool // bracket ids
-	done    map[string]bool // bracket ids that have committed
-}
-
-func (d *rows) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	key, id := r.FormValue("key"), r.FormValue("bracket")
-	switch r.URL.Path {
-	case "/query":
-		fmt.Fprint(w, d.rows[key])
-	case "/commit":
-		if d.aborted[id] {
-			http.Error(w, "aborted", http.StatusConflict)
-			return
-		}
-		v, err := strconv.ParseInt(r.FormValue("value"), 10, 64)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		d.rows[key], d.done[id] = v, true
-	}
-}
-
-// abort makes the bracket's commit impossible, unless it has happened.
-func (d *rows) abort(id client.BracketID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.aborted[fmt.Sprintf("%x", id)] = true
-}
-
-func (d *rows) read(key string) int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.rows[key]
-}
-
-func (d database) call(ctx context.Context, path string, form url.Values) (string, error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url+path+"?"+form.Encode(), nil)
-	if err != nil {
-		return "", err
-	}
-	r, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return "", err
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err == nil && r.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", path, strings.TrimSpace(string(b)))
-	}
-	return string(b), err
-}
-
-func (d database) query(ctx context.Context, key string) (int64, error) {
-	text, err := d.call(ctx, "/query", url.Values{"key": {key}})
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(text, 10, 64)
-}
-
-func (d database) commit(ctx context.Context, key string, value int64, id client.BracketID) error {
-	_, err := d.call(ctx, "/commit", url.Values{"key": {key}, "value": {strconv.FormatInt(value, 10)}, "bracket": {fmt.Sprintf("%x", id)}})
-	return err
-}
 
 // seenOf returns where a token stands in the key's partition.
 func seenOf(token, key string, partitions int) consistency.Point {

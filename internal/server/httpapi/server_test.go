@@ -109,74 +109,88 @@ func (r running) expect(code int, method, path, body string, headers ...string) 
 	return res, got
 }
 
-func TestValues(t *testing.T) {
-	s := start(t, Config{})
-	for _, key := range []string{"user:1", "a/b//../c d%?", "é\x00\xff", "..", "."} {
-		path := "/v1/shop/keys/" + strings.ReplaceAll(url.PathEscape(key), ".", "%2E")
-		s.expect(404, "GET", path, "")
-		res, _ := s.expect(204, "PUT", path, "value\x00", "Tercet-TTL", "90", "Tercet-Tags", "a, b", "Tercet-Tags", "c", "Tercet-Concern", "everywhere")
-		token := res.Header.Get("Tercet-Token")
-		if put := s.cache.LastPut(); put.TTL != 90*time.Second || !slices.Equal(put.Tags, []string{"a", "b", "c"}) || put.Concern != node.Everywhere {
-			t.Errorf("put %+v", put)
-		}
-		res, body := s.expect(200, "GET", path, "", "Tercet-Token", token)
-		h := res.Header
-		if body != "value\x00" || h.Get("Tercet-TTL") != "90" || h.Get("Tercet-Tags") != "a,b,c" || h.Get("Tercet-Source") != "memory" ||
-			h.Get("Cache-Control") != "no-store" || h.Get("Tercet-Token") == "" {
-			t.Errorf("%q: %q, %v", key, body, h)
-		}
-		levels := s.cache.Levels()
-		if got := levels[len(levels)-1]; got.Kind() != consistency.KindSession {
-			t.Errorf("a read with a token was done at %v", got)
-		}
-		s.expect(204, "DELETE", path, "")
-		if fence, _ := s.cache.LastFence(); !slices.Equal(fence.Scope.Keys, []string{key}) {
-			t.Errorf("DELETE fenced %q, want %q", fence.Scope.Keys, key)
-		}
-		s.expect(404, "GET", path, "")
+// inDomains runs test in front of caches of one, three and eight partitions.
+func inDomains(t *testing.T, test func(t *testing.T, s running)) {
+	for _, n := range []int{1, 3, 8} {
+		t.Run(fmt.Sprintf("%d partitions", n), func(t *testing.T) {
+			s := start(t, Config{})
+			s.cache.Split(n)
+			test(t, s)
+		})
 	}
+}
+
+func TestValues(t *testing.T) {
+	inDomains(t, func(t *testing.T, s running) {
+		for _, key := range []string{"user:1", "a/b//../c d%?", "é\x00\xff", "..", "."} {
+			path := "/v1/shop/keys/" + strings.ReplaceAll(url.PathEscape(key), ".", "%2E")
+			s.expect(404, "GET", path, "")
+			res, _ := s.expect(204, "PUT", path, "value\x00", "Tercet-TTL", "90", "Tercet-Tags", "a, b", "Tercet-Tags", "c", "Tercet-Concern", "everywhere")
+			token := res.Header.Get("Tercet-Token")
+			if put := s.cache.LastPut(); put.TTL != 90*time.Second || !slices.Equal(put.Tags, []string{"a", "b", "c"}) || put.Concern != node.Everywhere {
+				t.Errorf("put %+v", put)
+			}
+			res, body := s.expect(200, "GET", path, "", "Tercet-Token", token)
+			h := res.Header
+			if body != "value\x00" || h.Get("Tercet-TTL") != "90" || h.Get("Tercet-Tags") != "a,b,c" || h.Get("Tercet-Source") != "memory" ||
+				h.Get("Cache-Control") != "no-store" || h.Get("Tercet-Token") == "" {
+				t.Errorf("%q: %q, %v", key, body, h)
+			}
+			levels := s.cache.Levels()
+			if got := levels[len(levels)-1]; got.Kind() != consistency.KindSession {
+				t.Errorf("a read with a token was done at %v", got)
+			}
+			s.expect(204, "DELETE", path, "")
+			if fence, _ := s.cache.LastFence(); !slices.Equal(fence.Scope.Keys, []string{key}) {
+				t.Errorf("DELETE fenced %q, want %q", fence.Scope.Keys, key)
+			}
+			s.expect(404, "GET", path, "")
+		}
+	})
 }
 
 func TestLevels(t *testing.T) {
-	s := start(t, Config{})
-	s.expect(204, "PUT", "/v1/shop/keys/k", "v")
-	token := s.cache.Token().String()
-	for given, want := range map[string]string{
-		"": "bounded", "strong": "strong", "bounded 100": "bounded 100", "eventual": "eventual",
-		"session " + token: "session " + token,
-	} {
-		s.expect(200, "GET", "/v1/shop/keys/k", "", "Tercet-Level", given)
-		levels := s.cache.Levels()
-		if got := levels[len(levels)-1].String(); got != want {
-			t.Errorf("%q was read at %q", given, got)
+	inDomains(t, func(t *testing.T, s running) {
+		s.expect(204, "PUT", "/v1/shop/keys/k", "v")
+		token := s.cache.Token().String()
+		for given, want := range map[string]string{
+			"": "bounded", "strong": "strong", "bounded 100": "bounded 100", "eventual": "eventual",
+			"session " + token: "session " + token,
+		} {
+			s.expect(200, "GET", "/v1/shop/keys/k", "", "Tercet-Level", given)
+			levels := s.cache.Levels()
+			if got := levels[len(levels)-1].String(); got != want {
+				t.Errorf("%q was read at %q", given, got)
+			}
 		}
-	}
-	for _, given := range []string{"sometimes", "session", "session !", "bounded -1"} {
-		s.expect(400, "GET", "/v1/shop/keys/k", "", "Tercet-Level", given)
-	}
-	s.expect(400, "GET", "/v1/shop/keys/k", "", "Tercet-Token", "!!!")
-	ahead := consistency.Token{}.With(0, consistency.Point{Epoch: servertest.Epoch, Position: 1000})
-	s.expect(503, "GET", "/v1/shop/keys/k", "", "Tercet-Token", ahead.String())
+		for _, given := range []string{"sometimes", "session", "session !", "bounded -1"} {
+			s.expect(400, "GET", "/v1/shop/keys/k", "", "Tercet-Level", given)
+		}
+		s.expect(400, "GET", "/v1/shop/keys/k", "", "Tercet-Token", "!!!")
+		ahead := s.cache.Ahead("k")
+		s.expect(503, "GET", "/v1/shop/keys/k", "", "Tercet-Token", ahead.String())
+	})
 }
 
 func TestInvalidate(t *testing.T) {
-	s := start(t, Config{})
-	res, _ := s.expect(204, "POST", "/v1/shop/invalidate",
-		`{"keys":["a"],"tags":["t"],"prefixes":["u:"],"globs":["g*"],"soft":true,"concern":"everywhere"}`, "Traceparent", "00-x")
-	want := events.Invalidate{Scope: events.Scope{Keys: []string{"a"}, Tags: []string{"t"}, Prefixes: []string{"u:"}, Globs: []string{"g*"}}, Soft: true, Cause: events.Cause{Trace: "00-x"}}
-	if got, concern := s.cache.LastFence(); !reflect.DeepEqual(got, want) || concern != node.Everywhere {
-		t.Errorf("got %+v, %v", got, concern)
-	}
-	if res.Header.Get("Tercet-Token") == "" {
-		t.Error("no token")
-	}
-	for _, body := range []string{
-		"", "{}", "[]", "null", `{"keys":[]}`, `{"keys":[""]}`, `{"prefixes":["user"]}`, `{"key":["a"]}`, `{"all":"yes"}`,
-		`{"all":true}{"all":true}`, `{"all":true,"concern":"some"}`, `{"globs":["a\\"]}`,
-	} {
-		s.expect(400, "POST", "/v1/shop/invalidate", body)
-	}
-	s.expect(413, "POST", "/v1/shop/invalidate", strings.Repeat(" ", maxInvalidation+1))
+	inDomains(t, func(t *testing.T, s running) {
+		res, _ := s.expect(204, "POST", "/v1/shop/invalidate",
+			`{"keys":["a"],"tags":["t"],"prefixes":["u:"],"globs":["g*"],"soft":true,"concern":"everywhere"}`, "Traceparent", "00-x")
+		want := events.Invalidate{Scope: events.Scope{Keys: []string{"a"}, Tags: []string{"t"}, Prefixes: []string{"u:"}, Globs: []string{"g*"}}, Soft: true, Cause: events.Cause{Trace: "00-x"}}
+		if got, concern := s.cache.LastFence(); !reflect.DeepEqual(got, want) || concern != node.Everywhere {
+			t.Errorf("got %+v, %v", got, concern)
+		}
+		if res.Header.Get("Tercet-Token") == "" {
+			t.Error("no token")
+		}
+		for _, body := range []string{
+			"", "{}", "[]", "null", `{"keys":[]}`, `{"keys":[""]}`, `{"prefixes":["user"]}`, `{"key":["a"]}`, `{"all":"yes"}`,
+			`{"all":true}{"all":true}`, `{"all":true,"concern":"some"}`, `{"globs":["a\\"]}`,
+		} {
+			s.expect(400, "POST", "/v1/shop/invalidate", body)
+		}
+		s.expect(413, "POST", "/v1/shop/invalidate", strings.Repeat(" ", maxInvalidation+1))
+	})
 }
 
 func TestRefused(t *testing.T) {

@@ -96,30 +96,31 @@ func TestWithARealClient(t *testing.T) {
 }
 
 func TestScanSeesEveryKeyOnce(t *testing.T) {
-	s := start(t, Config{})
-	ctx := t.Context()
-	for i := range 95 {
-		_, _ = s.cache.Put(ctx, fmt.Sprintf("user:%02d", i), []byte("v"), node.PutOptions{})
-	}
-	_, _ = s.cache.Put(ctx, "other", []byte("v"), node.PutOptions{})
-	rdb := s.client(t, 3, "") // a pool: pages go over different connections
-	for match, want := range map[string]int{"": 96, "user:*": 95, "user:0?": 10, "user:[1-2]*": 20, "user:[^1-9]*": 10, "u*er:*9": 9, "nope": 0} {
-		var got []string
-		it := rdb.Scan(ctx, 0, match, 7).Iterator()
-		for it.Next(ctx) {
-			got = append(got, it.Val())
+	inDomains(t, func(t *testing.T, s running) {
+		ctx := t.Context()
+		for i := range 95 {
+			_, _ = s.cache.Put(ctx, fmt.Sprintf("user:%02d", i), []byte("v"), node.PutOptions{})
 		}
-		if it.Err() != nil {
-			t.Fatal(it.Err())
+		_, _ = s.cache.Put(ctx, "other", []byte("v"), node.PutOptions{})
+		rdb := s.client(t, 3, "") // a pool: pages go over different connections
+		for match, want := range map[string]int{"": 96, "user:*": 95, "user:0?": 10, "user:[1-2]*": 20, "user:[^1-9]*": 10, "u*er:*9": 9, "nope": 0} {
+			var got []string
+			it := rdb.Scan(ctx, 0, match, 7).Iterator()
+			for it.Next(ctx) {
+				got = append(got, it.Val())
+			}
+			if it.Err() != nil {
+				t.Fatal(it.Err())
+			}
+			slices.Sort(got)
+			if n := len(slices.Compact(got)); n != want || n != len(got) {
+				t.Errorf("%q: %d keys, want %d once each", match, len(got), want)
+			}
 		}
-		slices.Sort(got)
-		if n := len(slices.Compact(got)); n != want || n != len(got) {
-			t.Errorf("%q: %d keys, want %d once each", match, len(got), want)
+		if keys, next, err := rdb.ScanType(ctx, 0, "", 10, "zset").Result(); err != nil || len(keys) != 0 || next != 0 {
+			t.Errorf("scan of another type: %v, %d, %v", keys, next, err)
 		}
-	}
-	if keys, next, err := rdb.ScanType(ctx, 0, "", 10, "zset").Result(); err != nil || len(keys) != 0 || next != 0 {
-		t.Errorf("scan of another type: %v, %d, %v", keys, next, err)
-	}
+	})
 }
 
 func TestExpiry(t *testing.T) {
@@ -233,59 +234,60 @@ func TestErrorsOfTheNode(t *testing.T) {
 }
 
 func TestTercetCommands(t *testing.T) {
-	s := start(t, Config{})
-	c := s.raw(t)
-	do := func(send string, want ...string) {
-		t.Helper()
-		c.send("%s\r\n", send)
-		c.expect(want...)
-	}
-	do("TERCET.SET k v EX 60 TAG a b TAG ex PRIORITY high EVERYWHERE", "+OK")
-	put := s.cache.LastPut()
-	if put.TTL != time.Minute || !slices.Equal(put.Tags, []string{"a", "b", "ex"}) || put.Flags != tiers.FlagHighPriority || put.Concern != node.Everywhere {
-		t.Errorf("tercet.set: %+v", put)
-	}
-	do("TERCET.GET k", "$1", "v")
-	do("TERCET.LEVEL", "$7", "bounded")
-	do("TERCET.LEVEL bounded 250", "+OK")
-	do("GET k", "$1", "v")
-	do("TERCET.GET k LEVEL strong", "$1", "v")
-	do("TERCET.LEVEL", "$11", "bounded 250")
-	levels := s.cache.Levels()
-	if got := levels[len(levels)-2]; got.String() != "bounded 250" {
-		t.Errorf("GET was read at %v", got)
-	}
-	if got := levels[len(levels)-1]; got.Kind() != consistency.KindStrong {
-		t.Errorf("TERCET.GET was read at %v", got)
-	}
-
-	c.send("TERCET.TOKEN\r\n")
-	c.line()
-	token := c.line()
-	do("TERCET.GET k LEVEL session "+token, "$1", "v")
-	ahead := consistency.Token{}.With(0, consistency.Point{Epoch: servertest.Epoch, Position: 1000})
-	do("TERCET.GET k LEVEL session "+ahead.String(), `-TRYAGAIN get "k": node does not serve; not caught up`)
-
-	for send, want := range map[string]events.Invalidate{
-		"KEY soft SOFT":         {Scope: events.Scope{Keys: []string{"soft"}}, Soft: true},
-		"KEY a everywhere b":    {Scope: events.Scope{Keys: []string{"a", "everywhere", "b"}}},
-		"TAG a b":               {Scope: events.Scope{Tags: []string{"a", "b"}}},
-		"PREFIX user: SOFT":     {Scope: events.Scope{Prefixes: []string{"user:"}}, Soft: true},
-		"GLOB u*":               {Scope: events.Scope{Globs: []string{"u*"}}},
-		"ALL SOFT EVERYWHERE":   {Scope: events.Scope{All: true}, Soft: true},
-		"KEY soft":              {Scope: events.Scope{Keys: []string{"soft"}}},
-		"KEY k EVERYWHERE SOFT": {Scope: events.Scope{Keys: []string{"k"}}, Soft: true},
-	} {
-		do("TERCET.INVALIDATE "+send, "+OK")
-		got, concern := s.cache.LastFence()
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%s: %+v", send, got)
+	inDomains(t, func(t *testing.T, s running) {
+		c := s.raw(t)
+		do := func(send string, want ...string) {
+			t.Helper()
+			c.send("%s\r\n", send)
+			c.expect(want...)
 		}
-		if everywhere := strings.Contains(send, "EVERYWHERE"); (concern == node.Everywhere) != everywhere {
-			t.Errorf("%s: concern %v", send, concern)
+		do("TERCET.SET k v EX 60 TAG a b TAG ex PRIORITY high EVERYWHERE", "+OK")
+		put := s.cache.LastPut()
+		if put.TTL != time.Minute || !slices.Equal(put.Tags, []string{"a", "b", "ex"}) || put.Flags != tiers.FlagHighPriority || put.Concern != node.Everywhere {
+			t.Errorf("tercet.set: %+v", put)
 		}
-	}
-	do("GET k", "$-1")
-	do("RESET", "+RESET")
-	do("TERCET.LEVEL", "$7", "bounded")
+		do("TERCET.GET k", "$1", "v")
+		do("TERCET.LEVEL", "$7", "bounded")
+		do("TERCET.LEVEL bounded 250", "+OK")
+		do("GET k", "$1", "v")
+		do("TERCET.GET k LEVEL strong", "$1", "v")
+		do("TERCET.LEVEL", "$11", "bounded 250")
+		levels := s.cache.Levels()
+		if got := levels[len(levels)-2]; got.String() != "bounded 250" {
+			t.Errorf("GET was read at %v", got)
+		}
+		if got := levels[len(levels)-1]; got.Kind() != consistency.KindStrong {
+			t.Errorf("TERCET.GET was read at %v", got)
+		}
+
+		c.send("TERCET.TOKEN\r\n")
+		c.line()
+		token := c.line()
+		do("TERCET.GET k LEVEL session "+token, "$1", "v")
+		ahead := s.cache.Ahead("k")
+		do("TERCET.GET k LEVEL session "+ahead.String(), `-TRYAGAIN get "k": node does not serve; not caught up`)
+
+		for send, want := range map[string]events.Invalidate{
+			"KEY soft SOFT":         {Scope: events.Scope{Keys: []string{"soft"}}, Soft: true},
+			"KEY a everywhere b":    {Scope: events.Scope{Keys: []string{"a", "everywhere", "b"}}},
+			"TAG a b":               {Scope: events.Scope{Tags: []string{"a", "b"}}},
+			"PREFIX user: SOFT":     {Scope: events.Scope{Prefixes: []string{"user:"}}, Soft: true},
+			"GLOB u*":               {Scope: events.Scope{Globs: []string{"u*"}}},
+			"ALL SOFT EVERYWHERE":   {Scope: events.Scope{All: true}, Soft: true},
+			"KEY soft":              {Scope: events.Scope{Keys: []string{"soft"}}},
+			"KEY k EVERYWHERE SOFT": {Scope: events.Scope{Keys: []string{"k"}}, Soft: true},
+		} {
+			do("TERCET.INVALIDATE "+send, "+OK")
+			got, concern := s.cache.LastFence()
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s: %+v", send, got)
+			}
+			if everywhere := strings.Contains(send, "EVERYWHERE"); (concern == node.Everywhere) != everywhere {
+				t.Errorf("%s: concern %v", send, concern)
+			}
+		}
+		do("GET k", "$-1")
+		do("RESET", "+RESET")
+		do("TERCET.LEVEL", "$7", "bounded")
+	})
 }

@@ -10,28 +10,33 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// TestScript plays testdata/redis.txt in both protocols.
+// TestScript plays testdata/redis.txt in both protocols, in front of
+// caches of one, three and eight partitions.
 func TestScript(t *testing.T) {
 	script, err := os.ReadFile("testdata/redis.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, proto := range []int{2, 3} {
-		played := 0
-		var player *redis.Conn
-		for number, line := range strings.Split(string(script), "\n") {
-			switch {
-			case strings.HasPrefix(line, "#"):
-			case line == "":
-				// A new case has a cache of its own.
-				player = start(t, Config{}).client(t, proto, "").Conn()
-			default:
-				play(t, player, number+1, line)
-				played++
+		for _, partitions := range []int{1, 3, 8} {
+			played := 0
+			var player *redis.Conn
+			for number, line := range strings.Split(string(script), "\n") {
+				switch {
+				case strings.HasPrefix(line, "#"):
+				case line == "":
+					// A new case has a cache of its own.
+					s := start(t, Config{})
+					s.cache.Split(partitions)
+					player = s.client(t, proto, "").Conn()
+				default:
+					play(t, player, number+1, line)
+					played++
+				}
 			}
-		}
-		if played < 60 {
-			t.Errorf("RESP%d: only %d commands were played", proto, played)
+			if played < 60 {
+				t.Errorf("RESP%d, %d partitions: only %d commands were played", proto, partitions, played)
+			}
 		}
 	}
 }

@@ -63,6 +63,17 @@ func startWith(t *testing.T, cfg Config, cache *servertest.Cache) running {
 	return running{s, cache, stop}
 }
 
+// inDomains runs test in front of caches of one, three and eight partitions.
+func inDomains(t *testing.T, test func(t *testing.T, s running)) {
+	for _, n := range []int{1, 3, 8} {
+		t.Run(fmt.Sprintf("%d partitions", n), func(t *testing.T) {
+			s := start(t, Config{})
+			s.cache.Split(n)
+			test(t, s)
+		})
+	}
+}
+
 func (r running) client(t *testing.T, proto int, password string) *redis.Client {
 	t.Helper()
 	c := redis.NewClient(&redis.Options{Addr: r.Addr().String(), Protocol: proto, Password: password, MaxRetries: -1})

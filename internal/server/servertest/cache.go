@@ -19,8 +19,8 @@ import (
 
 var _ server.Cache = (*Cache)(nil)
 
-// Cache is a node of one process without a log: positions are counted, TTLs
-// end, and a session read of a position that never came fails like a node that
+// Cache is a node of one process without a log: positions are counted in one
+// partition, or as many as [Cache.Split] says, TTLs end, and a session read of a position that never came fails like a node that
 // did not catch up. It is safe for concurrent use.
 type Cache struct {
 	// DefaultTTL is the life of values that were put without one; 0: for ever.
@@ -33,6 +33,7 @@ type Cache struct {
 	mu       sync.Mutex
 	entries  map[string]tiers.Entry
 	position events.Position
+	at       []events.Position // of each partition, position at most
 	fail     error
 	levels   []consistency.Level
 	puts     []node.PutOptions
@@ -45,7 +46,40 @@ type Cache struct {
 const Epoch = events.Epoch(0x7e)
 
 // New returns an empty Cache.
-func New() *Cache { return &Cache{entries: make(map[string]tiers.Entry)} }
+func New() *Cache {
+	return &Cache{entries: make(map[string]tiers.Entry), at: make([]events.Position, 1)}
+}
+
+// Split makes an empty Cache one of n partitions.
+func (c *Cache) Split(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = make([]events.Position, n)
+}
+
+// move gives the partitions a position to which none has come.
+func (c *Cache) move(partitions ...int) {
+	c.position++
+	for _, i := range partitions {
+		c.at[i] = c.position
+	}
+}
+
+func (c *Cache) partition(key string) int { return node.Partition(key, len(c.at)) }
+
+// partitions are those that a scope concerns.
+func (c *Cache) partitions(s events.Scope) (all []int) {
+	if s.All || len(s.Tags)+len(s.Prefixes)+len(s.Globs) > 0 {
+		for i := range c.at {
+			all = append(all, i)
+		}
+		return all
+	}
+	for _, key := range s.Keys {
+		all = append(all, c.partition(key))
+	}
+	return all
+}
 
 // Fail makes every operation return err; nil ends that.
 func (c *Cache) Fail(err error) {
@@ -104,7 +138,7 @@ func (c *Cache) Get(ctx context.Context, key string, dst []byte, o node.ReadOpti
 	if err := events.ValidateKey(key); err != nil {
 		return node.Result{}, err
 	}
-	if o.Level.Kind() == consistency.KindSession && o.Level.Token().At(0).Position > c.position {
+	if i := c.partition(key); o.Level.Kind() == consistency.KindSession && o.Level.Token().At(i).Position > c.at[i] {
 		return node.Result{}, &node.Error{Op: "get", Key: key, Err: node.ErrNotServing, Hint: "not caught up"}
 	}
 	e, ok := c.alive(key)
@@ -136,7 +170,7 @@ func (c *Cache) Put(ctx context.Context, key string, payload []byte, o node.PutO
 	if err != nil {
 		return consistency.Token{}, err
 	}
-	c.position++
+	c.move(c.partition(key))
 	c.entries[key] = e
 	c.puts = append(c.puts, o)
 	return c.token(), nil
@@ -152,7 +186,7 @@ func (c *Cache) Invalidate(_ context.Context, inv events.Invalidate, o node.Inva
 	if err := inv.Scope.Validate(); err != nil {
 		return consistency.Token{}, err
 	}
-	c.position++
+	c.move(c.partitions(inv.Scope)...)
 	c.fences = append(c.fences, inv)
 	c.concerns = append(c.concerns, o.Concern)
 	for key, e := range c.entries {
@@ -230,7 +264,7 @@ func (c *Cache) Len(context.Context) (int, error) {
 func (c *Cache) Explain(_ context.Context, key string) (node.Explanation, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x := node.Explanation{Key: key, Epoch: Epoch, Applied: c.position, FreshFor: time.Second}
+	x := node.Explanation{Key: key, Epoch: Epoch, Applied: c.at[c.partition(key)], FreshFor: time.Second}
 	t := node.TierExplanation{Tier: node.FromMemory, Verdict: "no copy"}
 	if e, ok := c.alive(key); ok {
 		t = node.TierExplanation{Tier: node.FromMemory, Found: true, Header: e.Header(), Size: len(e), Verdict: "alive"}
@@ -240,7 +274,11 @@ func (c *Cache) Explain(_ context.Context, key string) (node.Explanation, error)
 }
 
 func (c *Cache) token() consistency.Token {
-	return consistency.Token{}.With(0, consistency.Point{Epoch: Epoch, Position: c.position})
+	var t consistency.Token
+	for i, at := range c.at {
+		t = t.With(i, consistency.Point{Epoch: Epoch, Position: at})
+	}
+	return t
 }
 
 // Token implements server.Cache.
@@ -248,6 +286,13 @@ func (c *Cache) Token() consistency.Token {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token()
+}
+
+// Ahead returns a token of the key's partition that its log has not come to.
+func (c *Cache) Ahead(key string) consistency.Token {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token().With(c.partition(key), consistency.Point{Epoch: Epoch, Position: c.position + 1000})
 }
 
 // Members implements server.Cache.

@@ -61,7 +61,7 @@ func (c *Cache) EndBracket(_ context.Context, id events.BracketID) (consistency.
 	for i, b := range c.brackets {
 		if b.ID == id {
 			c.brackets = append(c.brackets[:i], c.brackets[i+1:]...)
-			c.position++
+			c.move(c.partitions(events.Scope{All: true})...)
 			return c.token(), nil
 		}
 	}
