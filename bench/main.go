@@ -33,6 +33,7 @@ var parts = []part{
 	{"publish", "writes, alone and 64 at once, beside JetStream publishes", runPublish},
 	{"strong", "strong reads beside JetStream publishes", runStrong},
 	{"everywhere", "Everywhere writes with three nodes beside JetStream publishes", runEverywhere},
+	{"events", "domain events to fences beside a plain consumer and a bare router", runEvents},
 	{"broad", "an invalidation of a million copies beside one of a single key", runBroad},
 }
 

@@ -36,6 +36,9 @@ type row struct {
 	// the row is told, not judged. Aim is the next one worth reaching for.
 	Target float64 `json:"target,omitempty"`
 	Aim    float64 `json:"aim,omitempty"`
+	// Least and Most bound ours itself, in the row's unit; 0: not bounded.
+	Least float64 `json:"least,omitempty"`
+	Most  float64 `json:"most,omitempty"`
 	// RawAllocs and OurAllocs are allocations per operation where they are
 	// measured; MaxAllocs is how many of ours the target allows.
 	RawAllocs *float64 `json:"raw_allocs,omitempty"`
@@ -63,6 +66,9 @@ func (r row) judged() row {
 	if r.MaxAllocs != nil && *r.OurAllocs > *r.MaxAllocs {
 		r.Pass = false
 	}
+	if r.Least != 0 && r.Ours < r.Least || r.Most != 0 && r.Ours > r.Most {
+		r.Pass = false
+	}
 	return r
 }
 
@@ -77,7 +83,7 @@ func (r row) mark() string {
 	switch {
 	case !r.Pass:
 		return "MISS"
-	case r.Target == 0:
+	case r.Target == 0 && r.Least == 0 && r.Most == 0:
 		return "-"
 	case r.Aim != 0 && r.keeps(r.Aim):
 		return "aim"
@@ -124,6 +130,12 @@ func (r result) print(w io.Writer) {
 		}
 		if x.Target != 0 {
 			target = fmt.Sprintf("%s%.2f", sign, x.Target)
+		}
+		switch {
+		case x.Least != 0:
+			target = ">=" + x.Unit.format(x.Least)
+		case x.Most != 0:
+			target = "<=" + x.Unit.format(x.Most)
 		}
 		if x.Aim != 0 {
 			aim = fmt.Sprintf("%.2f", x.Aim)

@@ -159,7 +159,7 @@ func TestEveryEventIsFencedWhoeverDies(t *testing.T) {
 	}
 	await(t, "acknowledgement of all", func() bool {
 		info, err := consumer.Info(t.Context())
-		return err == nil && info.NumPending == 0 && info.NumAckPending == 0
+		return err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= uint64(n)
 	})
 	dead, err := js.Stream(t.Context(), invalidator.DeadStream)
 	if err != nil {

@@ -62,8 +62,9 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
+	now := time.Now() // one minute, whatever the clock does
 	fencer := &keysFenced{keys: map[string]bool{}}
-	inv, err := invalidator.New(invalidator.Deps{JetStream: js, Fencer: fencer, Rules: set}, invalidator.Config{})
+	inv, err := invalidator.New(invalidator.Deps{JetStream: js, Fencer: fencer, Rules: set}, invalidator.Config{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,6 +91,8 @@ type Config struct {
 	// delivered later. Defaults 5 and 50ms.
 	Retries    int
 	RetryDelay time.Duration
+	// Now tells the time by which limits count their minutes. Default time.Now.
+	Now func() time.Time
 	// Decode says how to read plain JSON.
 	Decode domainevent.Options
 }
@@ -112,6 +114,9 @@ func (c Config) withDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	c.Retries = cmp.Or(c.Retries, 5)
 	c.RetryDelay = cmp.Or(c.RetryDelay, 50*time.Millisecond)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if len(c.Subjects) == 0 {
 		c.Subjects = []string{EventSubjects}
 	}

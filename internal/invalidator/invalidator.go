@@ -47,7 +47,7 @@ func New(d Deps, c Config) (*Invalidator, error) {
 	i := &Invalidator{deps: d, config: c, log: d.Logger, ready: make(chan struct{}), waiting: make(chan struct{}, c.Waiting)}
 	i.tracer = tracer(d.TracerProvider)
 	i.parking = newParking(d.JetStream, d.Logger)
-	i.limits = newLimiter(i.parking)
+	i.limits = newLimiter(i.parking, c.Now)
 	i.SetRules(d.Rules)
 	return i, nil
 }

@@ -49,8 +49,8 @@ type purse struct {
 	drawing chan struct{}
 }
 
-func newLimiter(p *parking) *limiter {
-	return &limiter{parking: p, now: time.Now, purses: map[string]*purse{}}
+func newLimiter(p *parking, now func() time.Time) *limiter {
+	return &limiter{parking: p, now: now, purses: map[string]*purse{}}
 }
 
 // verdictOn says what becomes of a limited rule's fences.

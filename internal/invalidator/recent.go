@@ -49,11 +49,13 @@ func (r *recent) identify(m *message.Message, n int, e *domainevent.Event) (iden
 		h.Write(length[:])
 		h.Write([]byte(s))
 	}
-	for _, s := range []string{e.Source, e.ID, e.Type, e.Subject, e.Channel, e.Time.String()} {
+	for _, s := range []string{e.Source, e.ID, e.Type, e.Subject, e.Channel} {
 		write(s)
 	}
-	binary.LittleEndian.PutUint64(length[:], uint64(n))
-	h.Write(length[:])
+	for _, v := range []uint64{uint64(e.Time.UnixNano()), uint64(n)} {
+		binary.LittleEndian.PutUint64(length[:], v)
+		h.Write(length[:])
+	}
 	h.Write(m.Payload)
 	id := identity(h.Sum(nil)[:16])
 	if mutant.On(mutant.DuplicateById) {

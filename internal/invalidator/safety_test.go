@@ -73,8 +73,10 @@ func (f *fixture) prices(from, to int) {
 // both, until the rule is released; then nothing is missing.
 func TestRuleThatWouldClearTooMuchIsParked(t *testing.T) {
 	f, l := newFixture(t), newLog()
-	_, first := f.start(l, f.limitedTo(limitedRules))
-	two, second := f.start(l, f.limitedTo(limitedRules))
+	now := time.Unix(1_700_000_000, 0)
+	at := func(_ *invalidator.Deps, c *invalidator.Config) { c.Now = func() time.Time { return now } }
+	_, first := f.start(l, f.limitedTo(limitedRules), at)
+	two, second := f.start(l, f.limitedTo(limitedRules), at)
 	const n = 300
 	f.prices(0, n)
 	await(t, "acknowledgements", f.settled)
@@ -94,7 +96,8 @@ func TestRuleThatWouldClearTooMuchIsParked(t *testing.T) {
 	second.wait()
 
 	before := l.landedUnder("shop/key:product:")
-	f.start(l, f.limitedTo(limitedRules))
+	now = now.Add(time.Minute) // which does not release it
+	f.start(l, f.limitedTo(limitedRules), at)
 	f.prices(n, n+10) // parked at once: the state has survived
 	await(t, "acknowledgements", f.settled)
 	if have := l.landedUnder("shop/key:product:"); have != before {
@@ -135,7 +138,8 @@ func TestEventThatWouldClearTooMuchIsParked(t *testing.T) {
 
 func TestCoarseLimitFencesTheReach(t *testing.T) {
 	f, l := newFixture(t), newLog()
-	i, _ := f.start(l, f.limitedTo(limitedRules))
+	now := time.Now()
+	i, _ := f.start(l, f.limitedTo(limitedRules), func(_ *invalidator.Deps, c *invalidator.Config) { c.Now = func() time.Time { return now } })
 	for k := range 20 {
 		f.publish("events.rough", event("rough", strconv.Itoa(k), fmt.Sprintf(`{"id":%d}`, k)))
 	}
@@ -294,12 +298,7 @@ func TestOrderAndDuplicatesDoNotMatter(t *testing.T) {
 		}
 		deadline := time.Now().Add(20 * time.Second)
 		for {
-			c, err := f.js.Consumer(f.t.Context(), invalidator.DefaultStream, fmt.Sprintf("run-%d", run))
-			if err != nil {
-				t.Fatal(err)
-			}
-			info, err := c.Info(f.t.Context())
-			if err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.Delivered.Consumer > 0 {
+			if f.settledFor(fmt.Sprintf("run-%d", run)) {
 				break
 			}
 			if time.Now().After(deadline) {

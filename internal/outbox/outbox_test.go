@@ -46,7 +46,7 @@ func write(dir string) error {
 	}
 	go func() { // some are delivered meanwhile: their being twice is no matter, their loss is
 		_ = o.Run(context.Background(), func(_ context.Context, i outbox.Item) error {
-			fmt.Printf("delivered %s\n", i.Body)
+			fmt.Fprintf(os.Stdout, "delivered %s\n", i.Body)
 			return nil
 		})
 	}()
@@ -54,7 +54,7 @@ func write(dir string) error {
 		if err := o.Append(outbox.Item{Body: []byte(strconv.Itoa(n))}); err != nil {
 			return err
 		}
-		fmt.Printf("accepted %d\n", n)
+		fmt.Fprintf(os.Stdout, "accepted %d\n", n)
 	}
 }
 
@@ -254,5 +254,27 @@ func TestDirectoryBelongsToOne(t *testing.T) {
 	defer o.Close()
 	if _, err := outbox.Open(outbox.Config{Dir: dir}); err == nil {
 		t.Error("a second one was let in")
+	}
+}
+
+// A delivery that was under way when its process ended was none.
+func TestWhatWasNotDeliveredIsThereAgain(t *testing.T) {
+	dir := t.TempDir()
+	o := open(t, outbox.Config{Dir: dir})
+	if err := o.Append(outbox.Item{Body: []byte("only")}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := o.Run(ctx, func(ctx context.Context, _ outbox.Item) error {
+		cancel()
+		return ctx.Err()
+	})
+	if err := errors.Join(err, o.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o = open(t, outbox.Config{Dir: dir})
+	defer o.Close()
+	if s := o.Stats(); s.Waiting != 1 {
+		t.Errorf("%+v, want one that waits", s)
 	}
 }

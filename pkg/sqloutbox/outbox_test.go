@@ -89,7 +89,7 @@ func serve(text string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(id)
+		fmt.Fprintln(os.Stdout, id)
 	}
 }
 
