@@ -35,6 +35,7 @@ var parts = []part{
 	{"strong", "strong reads beside JetStream publishes", runStrong},
 	{"everywhere", "Everywhere writes with three nodes beside JetStream publishes", runEverywhere},
 	{"budget", "many times what fits through the disk tier's budget", runBudget},
+	{"events", "domain events to fences beside a plain consumer and a bare router", runEvents},
 	{"broad", "an invalidation of a million copies beside one of a single key", runBroad},
 }
 

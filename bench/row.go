@@ -135,6 +135,12 @@ func (r result) print(w io.Writer) {
 		if x.Target != 0 {
 			target = fmt.Sprintf("%s%.2f", sign, x.Target)
 		}
+		switch {
+		case x.Least != nil:
+			target = ">=" + x.Unit.format(*x.Least)
+		case x.Most != nil:
+			target = "<=" + x.Unit.format(*x.Most)
+		}
 		if x.Aim != 0 {
 			aim = fmt.Sprintf("%.2f", x.Aim)
 		}

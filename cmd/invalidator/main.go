@@ -4,7 +4,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -70,24 +73,37 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if err := fencer.Prepare(ctx, set.Domains()); err != nil {
 		return err
 	}
+	everywhere := link.NewEverywhere(c, log)
+	defer everywhere.Close() // for the same reason
 	inv, err := invalidator.New(
-		invalidator.Deps{JetStream: js, Fencer: fencer, Rules: set, Logger: log},
+		invalidator.Deps{JetStream: js, Fencer: fencer, Everywhere: everywhere, Rules: set, Logger: log},
 		invalidator.Config{
 			Stream: c.Invalidator.Stream, Subjects: []string{c.Invalidator.Subject}, Durable: c.Invalidator.Durable,
-			InFlight: c.Invalidator.Workers, Retries: c.Invalidator.Retries,
+			InFlight: c.Invalidator.Workers, Retries: c.Invalidator.Retries, AckWait: c.Invalidator.AckWait,
+			Decode: link.DecodeOptions(c.Invalidator),
 		})
 	if err != nil {
 		return err
 	}
-	server, err := ops.NewServer(c.HTTP, func() error { return ready(nc, inv) }, log, samples(inv))
+	door, err := newDoor(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	defer door.close()
+	reloads := &reloads{}
+	files.unreadable = reloads.done
+	server, err := ops.NewServer(c.HTTP, func() error { return ready(nc, inv) }, log, samples(inv), door.samples(), reloads.samples())
+	if err != nil {
+		return err
+	}
+	server.Handle(doorPattern, door.handler(fencer.Knows))
+	server.Note(reloads.note)
+	server.Note(func() string { return parkedNote(inv.Parked()) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return inv.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
 	g.Go(func() error {
-		return files.watch(ctx, texts, log, func(ctx context.Context, texts []string) error {
+		return files.watch(ctx, texts, log, reloads.watched(func(ctx context.Context, texts []string) error {
 			set, err := files.parse(texts)
 			if err != nil {
 				return err
@@ -99,7 +115,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 			inv.SetRules(set)
 			log.Info("rules are in force", "rules", set.Len(), "domains", set.Domains())
 			return nil
-		})
+		}))
 	})
 	log.Info("rules are in force", "rules", set.Len(), "domains", set.Domains())
 	return g.Wait()
@@ -120,4 +136,15 @@ func ready(nc *nats.Conn, inv *invalidator.Invalidator) error {
 	default:
 		return errNotFollowing
 	}
+}
+
+// parkedNote says which rules are parked. That does not make the service
+// unready: taking it out of service would stop the other rules too.
+func parkedNote(parked []invalidator.RuleState) string {
+	lines := make([]string, len(parked))
+	for i, r := range parked {
+		lines[i] = fmt.Sprintf("rule %q is parked since %s and clears nothing: %s; let it go with: tercet dead release %q",
+			r.Rule, r.Since.Format(time.RFC3339), r.Why, r.Rule)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -27,7 +27,13 @@ import (
 	"github.com/raptorflow/tercet/test/process"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(processEnv) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -62,7 +68,7 @@ func fenced(t *testing.T, nc *nats.Conn, domain string) func(string) bool {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var keys []string
+	keys := map[string]bool{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -77,7 +83,9 @@ func fenced(t *testing.T, nc *nats.Conn, domain string) func(string) bool {
 				}
 				for _, c := range r.Changes {
 					if c, ok := c.(*events.Invalidate); ok {
-						keys = append(keys, c.Scope.Keys...)
+						for _, k := range c.Scope.Keys {
+							keys[k] = true
+						}
 					}
 				}
 			}
@@ -88,7 +96,7 @@ func fenced(t *testing.T, nc *nats.Conn, domain string) func(string) bool {
 	return func(key string) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.Contains(keys, key)
+		return keys[key]
 	}
 }
 
@@ -150,11 +158,38 @@ func TestEventsBecomeFencesAndRulesAreReadAgain(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "note of the refusal", func() bool {
+		return strings.Contains(get("/readyz"), "earlier rules stay in force: "+file+":2:8") &&
+			strings.Contains(get("/metrics"), "tercet_invalidator_rules_refused 1")
+	})
 	id = publish()
 	await(t, "fence by the old rules", func() bool { return has("old:" + id) })
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "note of the missing file", func() bool { return strings.Contains(get("/readyz"), "earlier rules stay in force: read rules") })
+
+	// The door for events over HTTP.
+	post := func(path, body string) int {
+		res, err := http.Post("http://"+addr+path, "application/cloudevents-batch+json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	if code := post("/v1/shop/events", `[{"specversion":"1.0","type":"shop.changed","source":"/t","id":"p1","data":{"id":"p1"}},
+		{"specversion":"1.0","type":"shop.changed","source":"/t","id":"p2","data":{"id":"p2"}}]`); code != http.StatusAccepted {
+		t.Errorf("events over HTTP: %d", code)
+	}
+	if code := post("/v1/other/events", `[]`); code != http.StatusNotFound {
+		t.Errorf("a domain without rules: %d", code)
+	}
+	await(t, "fences of the events", func() bool { return has("old:p1") && has("old:p2") })
 
 	write(t, file, fmt.Sprintf(ruleText, "new"))
 	await(t, "fence by the new rules", func() bool { return has("new:" + publish()) })
+	await(t, "readiness without notes", func() bool { return get("/readyz") == "ready\n" })
 }
 
 func TestWatch(t *testing.T) {

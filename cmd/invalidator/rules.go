@@ -20,6 +20,9 @@ type ruleFiles struct {
 	domain string
 	// every is how often the files are looked at; default [lookEvery].
 	every time.Duration
+	// unreadable, if not nil, is told when the files can't be read any more.
+	// Once they can, they count as changed.
+	unreadable func(error)
 }
 
 // lookEvery is short enough for an author who waits. The files are read whole:
@@ -77,10 +80,14 @@ func (f *ruleFiles) watch(ctx context.Context, texts []string, log *slog.Logger,
 		if err != nil {
 			if readable || asked {
 				log.Error("rules can't be read; the running ones stay", "error", err)
+				if f.unreadable != nil {
+					f.unreadable(err)
+				}
 			}
 			readable = false
 			continue
 		}
+		asked = asked || !readable
 		readable = true
 		if !asked && slices.Equal(now, texts) {
 			continue

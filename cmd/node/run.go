@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -44,9 +45,10 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	}
 	// The servers start before the node has caught up, so that whoever probes
 	// it sees it alive and not ready, however long the replay takes.
-	servers, err := newServers(c, certificates, member, build, log)
+	servers, err := newServers(ctx, c, certificates, member, build, log)
 	if err == nil {
 		err = servers.run(ctx, member)
+		servers.close()
 	}
 	// Here nobody asks any more: the servers refused who was new, let end what
 	// was begun, and have returned. Now the node may stop serving and tell the
@@ -124,10 +126,13 @@ func loadCertificates(c *config.Config) (certificates, error) {
 type servers struct {
 	resp *resp.Server
 	http *httpapi.Server
-	log  *slog.Logger
+	// events is a connection of its own for domain events: a flood of them
+	// must not stand in the way of the log's pulses.
+	events *nats.Conn
+	log    *slog.Logger
 }
 
-func newServers(c *config.Config, certs certificates, member *client.Client, build telemetry.Build, log *slog.Logger) (*servers, error) {
+func newServers(ctx context.Context, c *config.Config, certs certificates, member *client.Client, build telemetry.Build, log *slog.Logger) (*servers, error) {
 	s := &servers{log: log}
 	var err error
 	if c.RESP.Addr != config.Off {
@@ -145,7 +150,14 @@ func newServers(c *config.Config, certs certificates, member *client.Client, bui
 		return nil, err
 	}
 	if c.HTTP.Addr != config.Off {
-		s.http, err = httpapi.New(httpapi.Deps{Cache: member.Node(), Metrics: telemetry.Handler(registry), Logger: log}, httpapi.Config{
+		if s.events, err = link.Keep(ctx, c.NATS, "tercet node events", log); err != nil {
+			return nil, err
+		}
+		intake, err := link.NewIntake(s.events, c.Invalidator)
+		if err != nil {
+			return nil, err
+		}
+		s.http, err = httpapi.New(httpapi.Deps{Cache: member.Node(), Metrics: telemetry.Handler(registry), Events: intake, Logger: log}, httpapi.Config{
 			Addr: c.HTTP.Addr, Domain: c.Domain, Token: server.NewSecret(c.HTTP.Token), TLS: certs.http, MaxValue: c.MaxValue,
 		})
 	}
@@ -178,6 +190,13 @@ func (s *servers) run(ctx context.Context, member *client.Client) error {
 		}
 	})
 	return g.Wait()
+}
+
+// close is for the time after run.
+func (s *servers) close() {
+	if s.events != nil {
+		s.events.Close()
+	}
 }
 
 type listener interface {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
@@ -87,6 +89,44 @@ func TestNodeFromStartToStop(t *testing.T) {
 	}
 	if code, body := get("/v1/shop/keys/user:1"); code != 404 {
 		t.Errorf("after its prefix was invalidated: %d %s", code, body)
+	}
+	post := func() (int, string) {
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+web+"/v1/shop/events", strings.NewReader("payload"))
+		for name, value := range map[string]string{
+			"Authorization": "Bearer tk", "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "user.changed", "ce-note": "a%20b", "Content-Type": "text/plain",
+		} {
+			req.Header.Set(name, value)
+		}
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(b)
+	}
+	if code, body := post(); code != http.StatusServiceUnavailable || !strings.Contains(body, "not-stored") {
+		t.Errorf("an event without a stream: %d %s", code, body)
+	}
+	nc, err := natsgo.Connect(nats.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := post(); code != http.StatusAccepted {
+		t.Errorf("an event: %d %s", code, body)
+	}
+	m, err := stream.GetLastMsgForSubject(t.Context(), "events.user.changed")
+	if err != nil || string(m.Data) != "payload" || len(m.Header["ce-note"]) != 1 || m.Header["ce-note"][0] != "a%20b" || m.Header.Get("Nats-Msg-Id") != "/s|1" {
+		t.Errorf("stored as %+v, %v", m, err)
 	}
 	if code, body := get("/metrics"); code != 200 || !strings.Contains(body, "\ntercet_fences_applied_total{scope=\"broad\"} 1\n") {
 		t.Errorf("metrics: %d\n%s", code, body)

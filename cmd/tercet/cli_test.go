@@ -276,7 +276,7 @@ func TestPublish(t *testing.T) {
 		fmt.Fprintf(&lines, `{"specversion":"1.0","type":"shop.stock.changed","source":"/t","id":"%d","data":{"id":%d}}`+"\n", i, i)
 	}
 	var r published
-	out, problem, code := cli(t, lines.String()+"\nnonsense\n{\"no\":\"type\"}\n"+strings.Repeat("x", maxLine+10), "publish", "--file", "-", "--json")
+	out, problem, code := cli(t, lines.String()+"\nnonsense\n{\"no\":\"type\"}\n"+strings.Repeat("x", maxEvent+10), "publish", "--file", "-", "--json")
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,8 @@ func TestHelpIsComplete(t *testing.T) {
 			t.Errorf("--help does not say %q", want)
 		}
 	}
-	for _, name := range []string{"domain create", "domain delete", "domain show", "get", "set", "invalidate", "publish", "tail", "brackets list", "brackets resolve"} {
+	for _, name := range []string{"domain create", "domain delete", "domain show", "get", "set", "invalidate", "publish", "tail", "brackets list", "brackets resolve",
+		"rules check", "rules explain", "rules backtest", "rules schema"} {
 		out := must(t, append(strings.Fields(name), "--help")...)
 		if !strings.Contains(out, "Examples:") || strings.Contains(out, "--resp-") {
 			t.Errorf("help of %s:\n%s", name, out)

@@ -12,6 +12,7 @@ import (
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/jslog"
+	"github.com/raptorflow/tercet/internal/invalidator"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/trial"
@@ -61,7 +62,7 @@ func exitCode(ctx context.Context, err error) int {
 		errors.Is(err, events.ErrInvalid), errors.Is(err, events.ErrTooLarge), errors.Is(err, tiers.ErrTooLarge),
 		errors.Is(err, jslog.ErrExists), errors.Is(err, trial.ErrOptions):
 		return codeUsage
-	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain):
+	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain), errors.Is(err, invalidator.ErrNoLetter):
 		return codeNotFound
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders),

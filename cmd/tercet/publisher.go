@@ -1,207 +1,208 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"math"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
 
+	"github.com/raptorflow/tercet/cmd/internal/link"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
+	"github.com/raptorflow/tercet/internal/invalidator/intake"
 )
 
-// inFlight is how many events wait for their acknowledgement at a time.
-const inFlight = 512
+const (
+	// inFlight is how many events wait for their acknowledgement at a time.
+	inFlight = 512
+	// shownProblems is how many problems are shown one by one.
+	shownProblems = 10
+	// hopeless is how many events in a row may remain unacknowledged before the
+	// rest is left alone.
+	hopeless = 2 * inFlight
+)
 
-// shownProblems is how many problems are shown one by one.
-const shownProblems = 10
+// errHopeless reports a stream that takes nothing any more.
+var errHopeless = fmt.Errorf("%d events in a row were not acknowledged", hopeless)
 
 // publisher sends events and gathers their acknowledgements, in order.
 type publisher struct {
-	js       jetstream.JetStream
+	store    *link.EventStore
+	decode   domainevent.Options
+	subject  string        // of all events; empty: of each its type's
+	limit    *rate.Limiter // nil: none
 	progress io.Writer
+
 	result   published
 	problems int
+	row      int       // failures since the last success
 	last     error     // the last failure, as the cause of a partial one
 	waiting  []pending // oldest first, at most inFlight
 	shown    time.Time
+	before   int // stored when progress was last shown
 }
 
+// pending is an event that was sent, or with no future one that was refused.
 type pending struct {
-	line   int
+	at     int // line or number
+	input  int // how many inputs there were, this one included
 	future jetstream.PubAckFuture
 }
 
-func newPublisher(js jetstream.JetStream, progress io.Writer) *publisher {
-	return &publisher{js: js, progress: progress, shown: time.Now()}
-}
-
-// all publishes every line of r to subject, or each to that of its type.
-func (p *publisher) all(ctx context.Context, r *bufio.Reader, subject string) (published, error) {
-	for n := 1; ctx.Err() == nil; n++ {
-		line, err := readLine(r)
+// all publishes what is left of f after the first skip of its events.
+func (p *publisher) all(ctx context.Context, f *eventFile, skip int) (published, error) {
+	p.shown = time.Now()
+	var ended error
+	for n := 1; ctx.Err() == nil && p.row < hopeless; n++ {
+		body, err := f.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && len(line) == 0 {
+		if errors.Is(err, errUnreadable) {
+			ended = fmt.Errorf("%s %d: %w", f.unit, f.at, err)
+			break
+		}
+		if n <= skip {
 			continue
 		}
 		p.result.Read++
-		if errors.Is(err, errLineTooLong) || err == nil {
-			var m *nats.Msg
-			if err == nil {
-				m, err = message(line, subject)
-			}
-			if err != nil {
-				p.result.Refused++
-				p.problem(n, err)
-				continue
-			}
-			p.send(ctx, n, m)
-			p.report()
-			continue
-		}
-		return p.result, fmt.Errorf("read line %d: %w", n, err)
+		p.one(ctx, f, n, body, err)
+		p.report(f)
 	}
 	for len(p.waiting) > 0 {
-		p.settle(ctx)
-		p.report()
+		p.settle(ctx, f)
+		p.report(f)
 	}
-	if err := ctx.Err(); err != nil {
-		return p.result, err
-	}
-	if p.result.Refused+p.result.Failed > 0 {
-		err := fmt.Errorf("%w: %d refused, %d not acknowledged", errPartly, p.result.Refused, p.result.Failed)
-		if p.last != nil {
-			err = fmt.Errorf("%w, the last because: %w", err, p.last)
-		}
-		return p.result, err
-	}
-	return p.result, nil
+	p.result.Resume = max(p.result.Resume, skip)
+	return p.result, p.verdict(ctx, ended)
 }
 
-func (p *publisher) send(ctx context.Context, line int, m *nats.Msg) {
-	if len(p.waiting) == inFlight {
-		p.settle(ctx)
+// one publishes the events of one line.
+func (p *publisher) one(ctx context.Context, f *eventFile, n int, body []byte, err error) {
+	var letters []intake.Letter
+	if err == nil {
+		letters, err = intake.Open(domainevent.Message{Body: body}, p.subject, p.decode)
 	}
-	f, err := p.js.PublishMsgAsync(m)
+	if err == nil && len(letters) == 0 {
+		err = errNoEvent
+	}
 	if err != nil {
-		p.fail(line, err)
+		p.result.Refused++
+		p.problem(f, f.at, err)
+		p.wait(ctx, f, pending{f.at, n, nil})
 		return
 	}
-	p.waiting = append(p.waiting, pending{line, f})
+	for _, l := range letters {
+		if p.limit != nil && p.limit.Wait(ctx) != nil {
+			return // ctx ended
+		}
+		future, err := p.store.Send(l)
+		switch {
+		case errors.Is(err, intake.ErrTooLarge):
+			p.result.Refused++
+			p.problem(f, f.at, err)
+			p.wait(ctx, f, pending{f.at, n, nil})
+		case err != nil:
+			p.fail(f, f.at, err)
+		default:
+			p.wait(ctx, f, pending{f.at, n, future})
+		}
+	}
+}
+
+var errNoEvent = errors.New("an empty batch")
+
+// wait puts an event behind those that wait, and makes room first.
+func (p *publisher) wait(ctx context.Context, f *eventFile, e pending) {
+	if len(p.waiting) == inFlight {
+		p.settle(ctx, f)
+	}
+	p.waiting = append(p.waiting, e)
 }
 
 // settle waits for the oldest acknowledgement.
-func (p *publisher) settle(ctx context.Context) {
+func (p *publisher) settle(ctx context.Context, f *eventFile) {
 	oldest := p.waiting[0]
 	p.waiting = p.waiting[1:]
+	if oldest.future == nil {
+		p.done(oldest)
+		return
+	}
 	select {
 	case ack := <-oldest.future.Ok():
 		p.result.Stored++
+		p.row = 0
 		if ack.Duplicate {
 			p.result.Repeated++
 		}
+		p.done(oldest)
 	case err := <-oldest.future.Err():
-		p.fail(oldest.line, err)
+		p.fail(f, oldest.at, err)
 	case <-ctx.Done():
 		p.result.Failed++
 	}
 }
 
-func (p *publisher) fail(line int, err error) {
-	p.result.Failed++
-	p.last = err
-	p.problem(line, err)
+// done moves the place to resume at, until the first event that failed.
+func (p *publisher) done(e pending) {
+	if p.result.Failed == 0 {
+		// Of a line that makes several events, the last one counts.
+		if len(p.waiting) == 0 || p.waiting[0].input > e.input {
+			p.result.Resume = e.input
+		}
+	}
 }
 
-func (p *publisher) problem(line int, err error) {
+func (p *publisher) fail(f *eventFile, at int, err error) {
+	p.result.Failed++
+	p.row++
+	p.last = err
+	p.problem(f, at, err)
+}
+
+func (p *publisher) problem(f *eventFile, at int, err error) {
 	p.problems++
 	switch {
 	case p.problems <= shownProblems:
-		fmt.Fprintf(p.progress, "line %d: %v\n", line, err)
+		fmt.Fprintf(p.progress, "%s %d: %v\n", f.unit, at, err)
 	case p.problems == shownProblems+1:
 		fmt.Fprintln(p.progress, "further problems are only counted")
 	}
 }
 
 // report tells of the progress once a second.
-func (p *publisher) report() {
-	if time.Since(p.shown) < time.Second {
+func (p *publisher) report(f *eventFile) {
+	passed := time.Since(p.shown)
+	if passed < time.Second {
 		return
 	}
-	p.shown = time.Now()
-	fmt.Fprintf(p.progress, "%d read, %d stored\n", p.result.Read, p.result.Stored)
+	line := fmt.Sprintf("%d read, %d stored, %.0f/s", p.result.Read, p.result.Stored, float64(p.result.Stored-p.before)/passed.Seconds())
+	if share := f.share(); share > 0 {
+		line += fmt.Sprintf(", %.0f%%", math.Floor(100*share))
+	}
+	fmt.Fprintln(p.progress, line)
+	p.shown, p.before = time.Now(), p.result.Stored
 }
 
-// message makes a NATS message of an event, which it checks the way that the
-// invalidator reads it.
-func message(line []byte, subject string) (*nats.Msg, error) {
-	all, err := domainevent.Decode(domainevent.Message{Body: line}, domainevent.Options{})
-	if err != nil {
-		return nil, err
+// verdict is what went wrong in all.
+func (p *publisher) verdict(ctx context.Context, ended error) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	if len(all) == 0 {
-		return nil, errNoEvent
+	var errs []error
+	if p.row >= hopeless {
+		errs = append(errs, errHopeless)
 	}
-	e := all[0]
-	if subject == "" {
-		if subject, err = subjectOf(e.Type); err != nil {
-			return nil, err
+	if p.result.Refused+p.result.Failed > 0 {
+		err := fmt.Errorf("%w: %d refused, %d not acknowledged", errPartly, p.result.Refused, p.result.Failed)
+		if p.last != nil {
+			err = fmt.Errorf("%w, the last because: %w", err, p.last)
 		}
+		errs = append(errs, err)
 	}
-	m := nats.NewMsg(subject)
-	if e.ID != "" && len(all) == 1 {
-		m.Header.Set(nats.MsgIdHdr, e.Source+"|"+e.ID)
-	}
-	if e.Format == domainevent.FormatCloudEvents && len(all) == 1 {
-		m.Header.Set("Content-Type", "application/cloudevents+json")
-	}
-	m.Data = line
-	return m, nil
-}
-
-var (
-	errNoEvent     = errors.New("an empty batch")
-	errNoSubject   = errors.New("the event's type makes no NATS subject; name one with --to")
-	errLineTooLong = fmt.Errorf("longer than %d bytes", maxLine)
-)
-
-// subjectOf returns events.<type>.
-func subjectOf(kind string) (string, error) {
-	for token := range strings.SplitSeq(kind, ".") {
-		if token == "" || strings.ContainsAny(token, " \t\r\n*>") {
-			return "", fmt.Errorf("%w: %.100q", errNoSubject, kind)
-		}
-	}
-	return "events." + kind, nil
-}
-
-// readLine returns the next line without its end; a line that is too long is
-// skipped and reported as such.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	var line []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		if len(line) <= maxLine {
-			line = append(line, part...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case errors.Is(err, io.EOF) && len(line) > 0, err == nil:
-			if len(line) > maxLine {
-				return nil, errLineTooLong
-			}
-			return bytes.TrimSpace(line), nil
-		default:
-			return nil, err
-		}
-	}
+	return errors.Join(append(errs, ended)...)
 }

@@ -118,6 +118,10 @@ type Invalidator struct {
 	Durable string
 	Workers int
 	Retries int
+	AckWait time.Duration
+	// TypeField and IDField are the fields of plain JSON that hold an event's
+	// type and id. Without TypeField, plain JSON is refused.
+	TypeField, IDField string
 }
 
 // Warmer configures how keys are reloaded after they were invalidated.

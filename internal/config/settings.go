@@ -64,7 +64,7 @@ func defaults(b Binary) *Config {
 
 		Invalidator: Invalidator{
 			Stream: "EVENTS", Subject: "events.>", Durable: "invalidator",
-			Workers: 1024, Retries: 5,
+			Workers: 1024, Retries: 5, AckWait: 30 * time.Second,
 		},
 		Warmer: Warmer{Timeout: 5 * time.Second, Rate: 100, Concurrency: 8, Keys: 1000},
 	}
@@ -132,9 +132,9 @@ func settings(c *Config) []setting {
 			usage: "file with the certificate shown to the NATS servers"},
 		{key: "nats.key", value: text(&c.NATS.TLS.Key), used: every,
 			usage: "file with that certificate's key"},
-		{key: "redis.url", value: text(&c.Redis.URL), used: members | ForCLI,
+		{key: "redis.url", value: text(&c.Redis.URL), used: every,
 			usage: "Redis of the shared tier (L2), as redis://host:6379/0; empty: no shared tier"},
-		{key: "redis.password", value: text(&c.Redis.Password), used: members | ForCLI, secret: true,
+		{key: "redis.password", value: text(&c.Redis.Password), used: every, secret: true,
 			usage: "Redis password, used instead of the URL's"},
 		{key: "redis.ca", value: text(&c.Redis.TLS.CA), used: members | ForCLI,
 			usage: "file with certificates of authorities that vouch for the Redis servers (rediss://)"},
@@ -182,7 +182,13 @@ func settings(c *Config) []setting {
 		{key: "invalidator.workers", value: count(&c.Invalidator.Workers, 1), used: ForInvalidator,
 			usage: "how many events are worked on at once; many share one record of the log"},
 		{key: "invalidator.retries", value: count(&c.Invalidator.Retries, 0), used: ForInvalidator,
-			usage: "how often an event is tried again before it is a dead letter"},
+			usage: "how often an event is tried again at once, before the stream delivers it again later"},
+		{key: "invalidator.ack_wait", value: positive(&c.Invalidator.AckWait), used: ForInvalidator,
+			usage: "how long a process may be silent before others get its events"},
+		{key: "invalidator.type_field", value: text(&c.Invalidator.TypeField), used: ForNode | ForInvalidator | ForCLI,
+			usage: "field of plain JSON events that holds their type; empty: plain JSON is refused"},
+		{key: "invalidator.id_field", value: text(&c.Invalidator.IDField), used: ForNode | ForInvalidator | ForCLI,
+			usage: "field of plain JSON events that holds their id"},
 
 		{key: "warmer.origin", value: checked(&c.Warmer.Origin, "url", originURL), used: ForWarmer,
 			usage: "URL with {key} in it, where a key's value is fetched"},

@@ -101,7 +101,8 @@ type Invalidate struct {
 type Cause struct {
 	// Event is the domain event's identity: its source and id.
 	Event string
-	// Trace is a W3C traceparent.
+	// Trace is a W3C traceparent, with the tracestate behind a space where
+	// there is one.
 	Trace string
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
@@ -40,9 +41,16 @@ type Deps struct {
 	// closed.
 	JetStream jetstream.JetStream
 	Fencer    Fencer
+	// Everywhere lands the fences of rules that ask for it: it returns nil only
+	// once every member of the domain has applied them. Nil: events of such
+	// rules wait for a process that can.
+	Everywhere Fencer
 	// Warmer is nil where nothing reloads.
 	Warmer Warmer
 	Rules  *rules.Set
+	// TracerProvider records a span for each event. Nil: OpenTelemetry's global
+	// one, which records nothing unless somebody installed one that does.
+	TracerProvider trace.TracerProvider
 	// Logger is nil for silence.
 	Logger *slog.Logger
 }
@@ -63,6 +71,14 @@ type Config struct {
 	// records in the log and so more events per second, and as many more to be
 	// processed again after a crash. Default 1024.
 	InFlight int
+	// Waiting is how many events more may wait for the end of a rule's settle or
+	// coalesce. Beyond it they take the place of others in flight. Default
+	// 16384.
+	Waiting int
+	// Duplicates is how many events are remembered, so that the same event sent
+	// again is not fenced again. It saves work and is of no other consequence.
+	// Default 65536; negative: none.
+	Duplicates int
 	// AckWait is how long the stream waits for a process that fell silent
 	// before another one gets its events. Longer: fences of a crashed process
 	// come later. Shorter: long pauses make duplicates. Default 30s.
@@ -75,6 +91,8 @@ type Config struct {
 	// delivered later. Defaults 5 and 50ms.
 	Retries    int
 	RetryDelay time.Duration
+	// Now tells the time by which limits count their minutes. Default time.Now.
+	Now func() time.Time
 	// Decode says how to read plain JSON.
 	Decode domainevent.Options
 }
@@ -90,10 +108,15 @@ func (c Config) withDefaults() Config {
 	c.Stream = cmp.Or(c.Stream, DefaultStream)
 	c.Durable = cmp.Or(c.Durable, DefaultDurable)
 	c.InFlight = cmp.Or(c.InFlight, 1024)
+	c.Waiting = cmp.Or(c.Waiting, 16_384)
+	c.Duplicates = cmp.Or(c.Duplicates, 65_536)
 	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	c.Retries = cmp.Or(c.Retries, 5)
 	c.RetryDelay = cmp.Or(c.RetryDelay, 50*time.Millisecond)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if len(c.Subjects) == 0 {
 		c.Subjects = []string{EventSubjects}
 	}
@@ -115,8 +138,10 @@ func (c Config) validate(d Deps) error {
 		return fmt.Errorf("%w: %d events in flight, want 1 to %d", ErrConfig, c.InFlight, maxInFlight)
 	case c.AckWait < time.Second:
 		return fmt.Errorf("%w: ack wait %v, at least 1s", ErrConfig, c.AckWait)
-	case c.Grace < 0 || c.Retries < 0 || c.RetryDelay < 0:
-		return fmt.Errorf("%w: negative grace, retries or retry delay", ErrConfig)
+	case c.Grace < 0 || c.Retries < 0 || c.RetryDelay < 0 || c.Waiting < 0:
+		return fmt.Errorf("%w: negative grace, retries, retry delay or waiting", ErrConfig)
+	case c.InFlight+c.Waiting > maxAckPending:
+		return fmt.Errorf("%w: %d events in flight and %d waiting, together at most %d", ErrConfig, c.InFlight, c.Waiting, maxAckPending)
 	}
 	return nil
 }

@@ -74,25 +74,9 @@ func (i *Invalidator) store(ctx context.Context, letter *nats.Msg) error {
 
 func deadLetter(m *message.Message, p *poison) (letter *nats.Msg, reached bool) {
 	d := deliveryOf(m)
-	letter = nats.NewMsg(DeadSubject + d.subject)
-	letter.Data = m.Payload
-	for name, value := range m.Metadata {
-		// Nats-Expected-…, Nats-Rollup and the like tell the server what to do
-		// with the message that they came with.
-		if !strings.HasPrefix(strings.ToLower(name), "nats-") {
-			letter.Header.Set(name, value)
-		}
-	}
-	set := func(name, value string) {
-		if value != "" {
-			letter.Header.Set(name, headerText(value))
-		}
-	}
-	set(HeaderReason, p.Error())
-	set(HeaderStream, d.stream)
-	set(HeaderSequence, strconv.FormatUint(d.sequence, 10))
-	set(HeaderSubject, d.subject)
-	set(HeaderMsgID, m.Metadata[jetstream.MsgIDHeader])
+	letter = putAside(m, "dead", p.Error())
+	letter.Subject = DeadSubject + d.subject
+	set := func(name, value string) { setHeader(letter, name, value) }
 	if p.event != nil {
 		set(HeaderEvent, p.event.Source+"#"+p.event.ID)
 	}
@@ -107,10 +91,38 @@ func deadLetter(m *message.Message, p *poison) (letter *nats.Msg, reached bool) 
 		set(HeaderField, faults[0].Field)
 	}
 	set(HeaderReached, strconv.FormatBool(reached))
+	return letter, reached
+}
+
+// putAside returns a copy of a message for another stream, which says where it
+// came from and why it is there. Put aside twice in a row, it is stored once:
+// kind tells apart what it is put aside for.
+func putAside(m *message.Message, kind, reason string) *nats.Msg {
+	d := deliveryOf(m)
+	copy := nats.NewMsg(d.subject)
+	copy.Data = m.Payload
+	for name, value := range m.Metadata {
+		// Nats-Expected-…, Nats-Rollup and the like tell the server what to do
+		// with the message that they came with.
+		if !strings.HasPrefix(strings.ToLower(name), "nats-") && name != HeaderAgain {
+			copy.Header.Set(name, value)
+		}
+	}
+	setHeader(copy, HeaderReason, reason)
+	setHeader(copy, HeaderStream, d.stream)
+	setHeader(copy, HeaderSequence, strconv.FormatUint(d.sequence, 10))
+	setHeader(copy, HeaderSubject, d.subject)
+	setHeader(copy, HeaderMsgID, m.Metadata[jetstream.MsgIDHeader])
 	// The stream's time tells a message from one at the same sequence of a
 	// stream that was created anew.
-	letter.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("dead-%s-%d-%d", d.stream, d.sequence, d.time.UnixNano()))
-	return letter, reached
+	copy.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s-%s-%d-%d", kind, d.stream, d.sequence, d.time.UnixNano()))
+	return copy
+}
+
+func setHeader(m *nats.Msg, name, value string) {
+	if value != "" {
+		m.Header.Set(name, headerText(value))
+	}
 }
 
 // reachOf reports whether every fault within err is a rule's whose reach was
@@ -155,6 +167,9 @@ type delivery struct {
 	sequence        uint64
 	delivered       uint64 // how often, this time included
 	time            time.Time
+	// leave gives the message's place among those in flight to another; what is
+	// left of its work is waiting.
+	leave func()
 }
 
 type deliveryKey struct{}

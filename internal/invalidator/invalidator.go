@@ -11,6 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/raptorflow/tercet/internal/invalidator/rules"
 )
@@ -24,6 +25,14 @@ type Invalidator struct {
 	stats  counters
 	ready  chan struct{}
 	ran    atomic.Bool
+
+	tracer trace.Tracer
+
+	parking  *parking
+	limits   *limiter
+	windows  *windows        // set by Run
+	waiting  chan struct{}   // one per event that waits without a place in flight
+	stopping <-chan struct{} // closed when Run's context ends; set by Run
 }
 
 // New returns an invalidator that does nothing until [Invalidator.Run].
@@ -35,7 +44,10 @@ func New(d Deps, c Config) (*Invalidator, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	i := &Invalidator{deps: d, config: c, log: d.Logger, ready: make(chan struct{})}
+	i := &Invalidator{deps: d, config: c, log: d.Logger, ready: make(chan struct{}), waiting: make(chan struct{}, c.Waiting)}
+	i.tracer = tracer(d.TracerProvider)
+	i.parking = newParking(d.JetStream, d.Logger)
+	i.limits = newLimiter(i.parking, c.Now)
 	i.SetRules(d.Rules)
 	return i, nil
 }
@@ -43,8 +55,11 @@ func New(d Deps, c Config) (*Invalidator, error) {
 // SetRules makes set the rules for every event that is taken up from now on;
 // events under way end with those that they began with.
 func (i *Invalidator) SetRules(set *rules.Set) {
-	i.rules.Store(activate(set, i.rules.Load()))
+	i.rules.Store(activate(set, i.rules.Load(), i.config.Duplicates, i.stats.events.Load()))
 }
+
+// Parked returns the rules that are parked, by name, as far as is known here.
+func (i *Invalidator) Parked() []RuleState { return i.parking.list() }
 
 // Ready is closed once events are being followed.
 func (i *Invalidator) Ready() <-chan struct{} { return i.ready }
@@ -72,6 +87,14 @@ func (i *Invalidator) Run(ctx context.Context) error {
 	})
 	defer stop()
 
+	i.stopping = ctx.Done()
+	i.windows = newWindows(work, i.land, func() { i.stats.windows.Add(1) })
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		i.parking.run(ctx)
+	}()
+	defer func() { <-following }()
 	sub := newSubscriber(i.deps.JetStream, c, work, i.log, &i.stats)
 	sub.onReady = func() { close(i.ready) }
 	logger := watermill.NewSlogLogger(i.log)
@@ -97,6 +120,7 @@ func (i *Invalidator) Run(ctx context.Context) error {
 	router.AddConsumerHandler("invalidate", c.Stream, sub, i.handle)
 	err = router.Run(ctx)
 	sub.wait()
+	i.windows.wait()
 	if err != nil {
 		return fmt.Errorf("run invalidator: %w", err)
 	}
@@ -104,7 +128,7 @@ func (i *Invalidator) Run(ctx context.Context) error {
 }
 
 func (i *Invalidator) shouldRetry(p middleware.RetryParams) bool {
-	if isPoison(p.Err) {
+	if isPoison(p.Err) || errors.Is(p.Err, errSettling) {
 		return false
 	}
 	i.stats.retries.Add(1)

@@ -3,6 +3,7 @@ package invalidator
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/raptorflow/tercet/internal/invalidator/rules"
 )
@@ -26,6 +27,12 @@ type Stats struct {
 	// alive, since what they meant is not known.
 	Undecodable, DeadLetters, Unreached uint64
 	WarmFailures                        uint64
+	// Duplicates counts events that were not fenced again, Parked copies of
+	// events kept for the release of a rule, Coarsened events for which a
+	// rule's reach was fenced in place of what is beyond its limit.
+	Duplicates, Parked, Coarsened uint64
+	// Settled counts second fences' rounds, Windows records of coalesced fences.
+	Settled, Windows uint64
 	// Panics counts defects of this package; it should be 0.
 	Panics uint64
 	// Rules holds the running rules' counts by name.
@@ -35,13 +42,17 @@ type Stats struct {
 // RuleStats counts by rule.
 type RuleStats struct {
 	// Matched counts events that the rule was about, Failed those among them
-	// on which a part of it failed.
-	Matched, Failed uint64
+	// on which a part of it failed, Missed all others since it came into force.
+	Matched, Failed, Missed uint64
+	// Lag is how long the events that the rule was about took from the stream
+	// to their fences, in all, and LastLag how long the last one did.
+	Lag, LastLag time.Duration
 }
 
 type counters struct {
 	received, redelivered, acknowledged, returned, events, unmatched, fences, failures,
-	retries, undecodable, deadLetters, unreached, warmFailures, panics atomic.Uint64
+	retries, undecodable, deadLetters, unreached, warmFailures, panics,
+	duplicates, parked, coarsened, settled, windows atomic.Uint64
 }
 
 // Stats returns the counts as they are now. It is safe for concurrent use.
@@ -54,25 +65,50 @@ func (i *Invalidator) Stats() Stats {
 		Fences: c.fences.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
 		Undecodable: c.undecodable.Load(), DeadLetters: c.deadLetters.Load(), Unreached: c.unreached.Load(),
 		WarmFailures: c.warmFailures.Load(), Panics: c.panics.Load(),
+		Duplicates: c.duplicates.Load(), Parked: c.parked.Load(), Coarsened: c.coarsened.Load(),
+		Settled: c.settled.Load(), Windows: c.windows.Load(),
 		Rules: map[string]RuleStats{},
 	}
 	for name, r := range i.rules.Load().counts {
-		s.Rules[name] = RuleStats{Matched: r.matched.Load(), Failed: r.failed.Load()}
+		s.Rules[name] = r.stats(s.Events)
 	}
 	return s
 }
 
 // activeRules is a set with its counts.
 type activeRules struct {
-	set    *rules.Set
-	counts map[string]*ruleCounters // read-only; the counters are not
+	set     *rules.Set
+	counts  map[string]*ruleCounters // read-only; the counters are not
+	limited map[string]rules.Rule    // those with a limit, by name; read-only
+	recent  *recent
 }
 
-type ruleCounters struct{ matched, failed atomic.Uint64 }
+type ruleCounters struct {
+	since        uint64 // how many events there had been when the rule came into force
+	matched      atomic.Uint64
+	failed       atomic.Uint64
+	lag, lastLag atomic.Int64 // nanoseconds
+}
+
+func (c *ruleCounters) stats(events uint64) RuleStats {
+	s := RuleStats{
+		Matched: c.matched.Load(), Failed: c.failed.Load(),
+		Lag: time.Duration(c.lag.Load()), LastLag: time.Duration(c.lastLag.Load()),
+	}
+	if others := c.since + s.Matched; events > others { // the counts are not read at one instant
+		s.Missed = events - others
+	}
+	return s
+}
 
 // activate gives a set its counters; rules that were there before keep theirs.
-func activate(set *rules.Set, before *activeRules) *activeRules {
-	a := &activeRules{set: set, counts: make(map[string]*ruleCounters, set.Len())}
+func activate(set *rules.Set, before *activeRules, duplicates int, events uint64) *activeRules {
+	a := &activeRules{set: set, counts: make(map[string]*ruleCounters, set.Len()), limited: map[string]rules.Rule{}, recent: newRecent(duplicates)}
+	for _, r := range set.Rules() {
+		if r.Limit.Limited() {
+			a.limited[r.Name] = r
+		}
+	}
 	for _, name := range set.Names() {
 		if before != nil {
 			if c, ok := before.counts[name]; ok {
@@ -80,18 +116,22 @@ func activate(set *rules.Set, before *activeRules) *activeRules {
 				continue
 			}
 		}
-		a.counts[name] = &ruleCounters{}
+		a.counts[name] = &ruleCounters{since: events}
 	}
 	return a
 }
 
-func (a *activeRules) count(c *counters, v verdict) {
+// count counts an event whose fences have landed, lag after it was stored.
+func (a *activeRules) count(c *counters, v verdict, lag time.Duration) {
 	c.events.Add(1)
 	if len(v.rules) == 0 && v.err == nil {
 		c.unmatched.Add(1)
 	}
 	for _, name := range v.rules {
-		a.counts[name].matched.Add(1)
+		r := a.counts[name]
+		r.matched.Add(1)
+		r.lag.Add(int64(lag))
+		r.lastLag.Store(int64(lag))
 	}
 	if v.err == nil {
 		return

@@ -30,8 +30,8 @@ type StreamOptions struct {
 // subjects that it should.
 var ErrStreamDiffers = errors.New("stream does not carry the subjects")
 
-// EnsureStreams makes the streams of events and dead letters where they are
-// missing. Streams that are there keep their settings; one without its
+// EnsureStreams makes the streams of events, dead letters and parked events
+// where they are missing. Streams that are there keep their settings; one without its
 // subjects is reported as [ErrStreamDiffers].
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, o StreamOptions) error {
 	const day = 24 * time.Hour
@@ -45,6 +45,12 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, o StreamOptions)
 			Name: DeadStream, Subjects: []string{DeadSubject + ">"},
 			Description: "Domain events that could not be understood",
 			MaxAge:      cmp.Or(o.DeadAge, 30*day),
+		},
+		{
+			// Without limit of age: what waits here has not been cleared yet.
+			Name: ParkedStream, Subjects: []string{parkedSubjects},
+			Description: "Domain events of parked rules, and the states of rules with a limit",
+			AllowRollup: true, AllowDirect: true,
 		},
 	} {
 		c.Storage = jetstream.FileStorage

@@ -1,7 +1,9 @@
 package invalidator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -89,20 +91,36 @@ func (s *subscriber) consume(ctx context.Context, stream string, out chan<- *mes
 		return fmt.Errorf("pull: %w", err)
 	}
 	defer handBack(it)
+	// What is buffered when the connection goes would, with all that is then
+	// asked for anew, be more than the iterator has room for; what it drops
+	// comes AckWait late.
+	pulling, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	lost := s.js.Conn().StatusChanged(nats.RECONNECTING)
+	defer s.js.Conn().RemoveStatusListener(lost)
+	go func() {
+		select {
+		case <-lost:
+			stop(errConnectionLost)
+		case <-pulling.Done():
+		}
+	}()
 	if s.onReady != nil {
 		s.onReady()
 		s.onReady = nil
 	}
 	for {
-		msg, err := it.Next(jetstream.NextContext(ctx))
+		msg, err := it.Next(jetstream.NextContext(pulling))
 		if err != nil {
-			return fmt.Errorf("next: %w", err)
+			return fmt.Errorf("next: %w", cmp.Or(context.Cause(pulling), err))
 		}
-		if !s.deliver(ctx, msg, out) {
-			return ctx.Err()
+		if !s.deliver(pulling, msg, out) {
+			return context.Cause(pulling)
 		}
 	}
 }
+
+var errConnectionLost = errors.New("the connection to NATS is lost")
 
 // attach returns the shared consumer, made if it is missing.
 func (s *subscriber) attach(ctx context.Context, stream string) (jetstream.Consumer, error) {
@@ -148,7 +166,7 @@ func (s *subscriber) deliver(ctx context.Context, msg jetstream.Msg, out chan<- 
 		_ = msg.Nak()
 		return false
 	}
-	m, d, err := s.convert(msg)
+	m, d, err := s.convert(msg, sync.OnceFunc(func() { <-s.slots }))
 	if err != nil {
 		// Not a message of JetStream's; nothing can be acknowledged.
 		s.log.ErrorContext(ctx, "message without metadata", "subject", msg.Subject(), "error", err)
@@ -168,19 +186,19 @@ func (s *subscriber) deliver(ctx context.Context, msg jetstream.Msg, out chan<- 
 	}
 	s.running.Go(func() {
 		s.answer(m, d, msg)
-		<-s.slots
+		d.leave()
 	})
 	return true
 }
 
-func (s *subscriber) convert(msg jetstream.Msg) (*message.Message, delivery, error) {
+func (s *subscriber) convert(msg jetstream.Msg, leave func()) (*message.Message, delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, delivery{}, err
 	}
 	d := delivery{
 		subject: msg.Subject(), stream: meta.Stream, sequence: meta.Sequence.Stream,
-		delivered: meta.NumDelivered, time: meta.Timestamp,
+		delivered: meta.NumDelivered, time: meta.Timestamp, leave: leave,
 	}
 	m := message.NewMessage(fmt.Sprintf("%s/%d", d.stream, d.sequence), msg.Data())
 	for name, values := range nats.Header(msg.Headers()) {

@@ -62,6 +62,18 @@ const (
 	DriftIgnored
 	LeftIsNotLanded
 	EventAckedUnfenced
+	TraceEndsAtRules
+	EverythingGlobTaken
+	EventUnstoredAccepted
+	ParkedRuleLands
+	ParkedEventDropped
+	LimitNotShared
+	SettledUnfenced
+	CoalescedAckedEarly
+	DuplicateById
+	DuplicateBeforeFence
+	OutboxForgetsEarly
+	OutboxRowDroppedEarly
 	AppliedBeforeApply
 	AckBeforeDisk
 	AckByNumber
@@ -239,7 +251,19 @@ var all = [...]Info{
 	ShorterLogIgnored:        {ShorterLogIgnored, "shorter-log-ignored", "R13, P14", "a log that ends before the follower's place is waited on"},
 	DriftIgnored:             {DriftIgnored, "drift-ignored", "P17", "settings of the log's streams are not checked"},
 	LeftIsNotLanded:          {LeftIsNotLanded, "left-is-not-landed", "P9", "a writer who stops waiting is told that the record certainly did not land"},
+	TraceEndsAtRules:         {TraceEndsAtRules, "trace-ends-at-rules", "traces", "fences do not carry on the trace of the invalidator's span"},
+	EverythingGlobTaken:      {EverythingGlobTaken, "everything-glob-taken", "blast radius", "a glob of nothing but wildcards clears the whole domain"},
+	EventUnstoredAccepted:    {EventUnstoredAccepted, "event-unstored-accepted", "R1, P1", "an event that came over HTTP is accepted although the stream did not keep it"},
 	EventAckedUnfenced:       {EventAckedUnfenced, "event-acked-unfenced", "R1, P1", "a domain event counts as handled although its fences did not land"},
+	ParkedRuleLands:          {ParkedRuleLands, "parked-rule-lands", "blast radius", "a parked rule's fences land all the same"},
+	ParkedEventDropped:       {ParkedEventDropped, "parked-event-dropped", "blast radius, R1", "an event of a parked rule is acknowledged and not kept"},
+	LimitNotShared:           {LimitNotShared, "limit-not-shared", "blast radius", "a process goes on when the budget of all is spent"},
+	SettledUnfenced:          {SettledUnfenced, "settled-unfenced", "R3, P3", "an event that is to settle is acknowledged without its second fence"},
+	CoalescedAckedEarly:      {CoalescedAckedEarly, "coalesced-acked-early", "R1, P1", "an event is acknowledged before the record that gathers its fences has landed"},
+	DuplicateById:            {DuplicateById, "duplicate-by-id", "R1, P1", "two different events with one source and id count as one"},
+	DuplicateBeforeFence:     {DuplicateBeforeFence, "duplicate-before-fence", "R1, P1", "an event counts as seen before its fences have landed"},
+	OutboxForgetsEarly:       {OutboxForgetsEarly, "outbox-forgets-early", "R1, P1", "an outbox removes a message before its delivery"},
+	OutboxRowDroppedEarly:    {OutboxRowDroppedEarly, "outbox-row-dropped-early", "R1, H6", "a row of the outbox table goes before what it holds has landed"},
 	AppliedBeforeApply:       {AppliedBeforeApply, "applied-before-apply", "R7, P48", "a position counts as applied before the tiers have it"},
 	AckBeforeDisk:            {AckBeforeDisk, "ack-before-disk", "R7, P48", "a node confirms before its disk has the record"},
 	AckByNumber:              {AckByNumber, "ack-by-number", "H2", "a confirmation counts whatever its digest"},

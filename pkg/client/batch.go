@@ -11,6 +11,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/telemetry/tracing"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -163,10 +164,13 @@ func (c *Client) SetMany(ctx context.Context, items map[string]Item, opts ...Wri
 // the limit; a tag or a prefix takes the place of any number of keys.
 func (c *Client) InvalidateMany(ctx context.Context, many []Invalidation, opts ...WriteOption) (Token, error) {
 	invs := make([]events.Invalidate, len(many))
+	cause := events.Cause{Trace: tracing.Text(ctx)}
 	for i, one := range many {
-		invs[i] = events.Invalidate{Scope: one.scope(), Soft: one.Soft, Source: one.Source}
+		invs[i] = events.Invalidate{Scope: one.scope(), Soft: one.Soft, Source: one.Source, Cause: cause}
 	}
-	return c.node.InvalidateMany(ctx, invs, node.InvalidateOptions{Concern: gather(opts).concern})
+	return c.outbox.lasting(invs, func() (Token, error) {
+		return c.node.InvalidateMany(ctx, invs, node.InvalidateOptions{Concern: gather(opts).concern})
+	})
 }
 
 // GetMany is [Client.GetMany] for values of type T. A value that another codec

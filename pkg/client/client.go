@@ -6,6 +6,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/telemetry/tracing"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -237,13 +238,19 @@ func (i Invalidation) scope() events.Scope {
 
 // Invalidate fences what i covers, in one record whatever the number of
 // copies. It returns once the record is in the log and applied on this node.
+//
+// With [Config.Outbox] it is on this process's disk before; if it can't be put
+// into the log now, the error wraps [ErrQueued], and it follows.
 func (c *Client) Invalidate(ctx context.Context, i Invalidation, opts ...WriteOption) (Token, error) {
 	inv := events.Invalidate{
 		Scope:  i.scope(),
 		Soft:   i.Soft,
 		Source: i.Source,
+		Cause:  events.Cause{Trace: tracing.Text(ctx)},
 	}
-	return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
+	return c.outbox.lasting([]events.Invalidate{inv}, func() (Token, error) {
+		return c.node.Invalidate(ctx, inv, node.InvalidateOptions{Concern: gather(opts).concern})
+	})
 }
 
 // Token returns what this client has seen, to be passed to another process

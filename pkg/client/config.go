@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
@@ -38,6 +39,15 @@ type Config struct {
 	RedisTLS *tls.Config
 	// RedisTimeout bounds one operation on it; default 100 ms.
 	RedisTimeout time.Duration
+
+	// Outbox is a directory where Publish and Invalidate put what they are
+	// given, synced, before anything else: what they accepted is delivered, also
+	// if this process is killed, as soon as a client of the domain is opened with
+	// the directory again. One process at a time has it. Empty: there is none.
+	Outbox string
+	// OutboxBytes bounds what waits there; default 256 MiB. Beyond it they
+	// return [ErrOutboxFull].
+	OutboxBytes int64
 
 	// DataDir is where the disk tier lives. Empty: in memory, so that a
 	// restart begins with nothing.
@@ -136,6 +146,11 @@ type Config struct {
 
 	// Logger is told what an operator should know; default slog.Default().
 	Logger *slog.Logger
+
+	// TracerProvider records a span "apply" for each invalidation whose trace is
+	// sampled. Default: OpenTelemetry's global one as it is when the client
+	// starts, which records nothing unless somebody installed one that does.
+	TracerProvider trace.TracerProvider
 
 	// OnApply, if set, is told every applied record of the log, in order for
 	// each partition, from the goroutine that applies it: don't hold it up.

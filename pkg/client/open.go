@@ -40,6 +40,7 @@ type Client struct {
 	l3      *disk.Store
 	packer  *pack.Packer
 	warming warming
+	outbox  relaying
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
@@ -90,6 +91,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		c.fault = c.node.Run(running)
 		close(c.done)
 	}()
+	c.outbox.start(c)
 	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
 	return c, nil
 }
@@ -98,6 +100,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 func (c *Client) Ready() <-chan struct{} { return c.node.Ready() }
 
 func (c *Client) build(ctx context.Context) error {
+	if err := c.buildOutbox(); err != nil {
+		return err
+	}
 	if err := c.connect(); err != nil {
 		return err
 	}
@@ -170,7 +175,7 @@ func (c *Client) build(ctx context.Context) error {
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
-		OnApply: c.cfg.OnApply, OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
+		OnApply: c.traced(c.cfg.OnApply), OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
 	if err != nil {
 		return err
@@ -242,6 +247,7 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
 		c.warming.halt() // it reads through the node
+		c.outbox.halt()  // it writes through it
 		c.stop()
 		select {
 		case <-c.done:
@@ -262,6 +268,9 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 // release lets go of what was built, the last first.
 func (c *Client) release() error {
 	var errs []error
+	if c.outbox.box != nil {
+		errs = append(errs, c.outbox.box.Close())
+	}
 	for _, x := range c.commits {
 		x.Close()
 	}

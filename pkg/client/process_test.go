@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 type memberConfig struct {
-	Name, NATS, Redis, Dir string
+	Name, NATS, Redis, Dir, Outbox string
 	// Small: one of many on this machine.
 	Small bool
 }
@@ -61,7 +61,7 @@ func beMember(text string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	cfg := client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20}
+	cfg := client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20, Outbox: mc.Outbox}
 	if mc.Small {
 		cfg.DataDir, cfg.L1Size, cfg.DiskCache = "", 1<<20, 1<<20
 		cfg.RedisTimeout = 5 * time.Second         // the machine is busy, Redis is not away
@@ -112,6 +112,12 @@ func obey(c *client.Client, q request) response {
 		r.Value, r.Source = string(v.Bytes), v.Source
 	case "members":
 		r.Members = len(c.Node().Members())
+	case "publish":
+		err = c.Publish(ctx, client.DomainEvent{Type: "shop.changed", ID: q.Key})
+	case "kill": // invalidates, and says whether that is in the log or in the outbox
+		soon, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		_, err = c.Invalidate(soon, client.Invalidation{Keys: []string{q.Key}})
 	case "set":
 		_, err = c.Set(ctx, q.Key, []byte(q.Value), client.Tags(q.Tags...))
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/raptorflow/tercet/internal/telemetry/tracing"
 )
 
 // DomainEvent is something that happened in the business: the invalidator's
@@ -28,8 +30,16 @@ type DomainEvent struct {
 	Time time.Time
 	// Data is encoded as JSON.
 	Data any
-	// TraceParent is the W3C trace context of what led to it. Optional.
-	TraceParent string
+	// TraceParent and TraceState are the W3C trace context of what led to it.
+	// Default: that of the span in Publish's ctx, if there is one.
+	TraceParent, TraceState string
+}
+
+// Validate reports whether the event can be published, as far as that can be
+// told without its data: [ErrInvalid] if not.
+func (e DomainEvent) Validate() error {
+	_, err := eventSubject(e.Type)
+	return err
 }
 
 // cloudEvent is the structured JSON form, CloudEvents 1.0, section 3 of the
@@ -43,6 +53,7 @@ type cloudEvent struct {
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype,omitempty"`
 	TraceParent     string    `json:"traceparent,omitempty"`
+	TraceState      string    `json:"tracestate,omitempty"`
 	Data            any       `json:"data,omitempty"`
 }
 
@@ -50,7 +61,10 @@ type cloudEvent struct {
 // is stored in the stream of events, on the subject events.<type>; its fences
 // follow. Publish after your commit.
 //
-// Errors: [ErrInvalid], [ErrIndeterminate] if the stream gave no answer in
+// With [Config.Outbox] it returns once the event is on this process's disk, and
+// needs nobody for that.
+//
+// Errors: [ErrInvalid], [ErrOutboxFull], [ErrIndeterminate] if the stream gave no answer in
 // time: publishing again with the same ID is safe.
 func (c *Client) Publish(ctx context.Context, e DomainEvent) error {
 	subject, err := eventSubject(e.Type)
@@ -66,7 +80,13 @@ func (c *Client) Publish(ctx context.Context, e DomainEvent) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	ce := cloudEvent{SpecVersion: "1.0", ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time.UTC(), TraceParent: e.TraceParent, Data: e.Data}
+	if e.TraceParent == "" {
+		e.TraceParent, e.TraceState = tracing.Of(ctx)
+	}
+	ce := cloudEvent{
+		SpecVersion: "1.0", ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time.UTC(),
+		TraceParent: e.TraceParent, TraceState: e.TraceState, Data: e.Data,
+	}
 	if e.Data != nil {
 		ce.DataContentType = "application/json"
 	}
@@ -74,18 +94,26 @@ func (c *Client) Publish(ctx context.Context, e DomainEvent) error {
 	if err != nil {
 		return fmt.Errorf("publish %s: %w: data: %w", e.Type, ErrInvalid, err)
 	}
-	js, err := jetstream.New(c.nc)
-	if err != nil {
-		return fmt.Errorf("publish %s: %w", e.Type, err)
+	if c.outbox.box != nil {
+		return c.outbox.keepEvent(body)
 	}
-	m := nats.NewMsg(subject)
-	m.Header.Set("Content-Type", "application/cloudevents+json")
-	m.Header.Set(nats.MsgIdHdr, e.Source+"|"+e.ID) // source and id are a CloudEvent's identity
-	m.Data = body
-	if _, err := js.PublishMsg(ctx, m); err != nil {
+	if err := c.publishEvent(ctx, subject, e.Source, e.ID, body); err != nil {
 		return fmt.Errorf("publish %s %s: %w: %w", e.Type, e.ID, ErrIndeterminate, err)
 	}
 	return nil
+}
+
+func (c *Client) publishEvent(ctx context.Context, subject, source, id string, body []byte) error {
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(subject)
+	m.Header.Set("Content-Type", "application/cloudevents+json")
+	m.Header.Set(nats.MsgIdHdr, source+"|"+id) // source and id are a CloudEvent's identity
+	m.Data = body
+	_, err = js.PublishMsg(ctx, m)
+	return err
 }
 
 // eventSubject returns the subject of an event type: events.<type>, where the

@@ -22,7 +22,8 @@ type PostgresServer struct {
 // Postgres makes a cluster of the test's own, starts PostgreSQL on it (loopback,
 // a free port, no sockets, no fsync) and returns once it answers. It ends with
 // the test. PostgreSQL refuses to run as root: then it runs as nobody.
-func Postgres(t testing.TB) *PostgresServer {
+// Settings are more of the server's, as in "wal_level=logical".
+func Postgres(t testing.TB, settings ...string) *PostgresServer {
 	t.Helper()
 	s := &PostgresServer{bin: postgresBin(t), port: FreePort(t)}
 	dir := t.TempDir()
@@ -44,8 +45,11 @@ func Postgres(t testing.TB) *PostgresServer {
 	if said, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, said)
 	}
-	s.Process = startAs(t, as, dir, filepath.Join(s.bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB")
+	args := []string{"-D", data, "-p", strconv.Itoa(s.port)}
+	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=16MB"}, settings...) {
+		args = append(args, "-c", setting)
+	}
+	s.Process = startAs(t, as, dir, filepath.Join(s.bin, "postgres"), args...)
 	s.awaitAnswer()
 	return s
 }

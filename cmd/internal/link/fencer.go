@@ -79,6 +79,9 @@ func (f *Fencer) Fence(ctx context.Context, domain string, fences ...*events.Inv
 	return err
 }
 
+// Knows reports whether domain's log is open.
+func (f *Fencer) Knows(domain string) bool { return (*f.writers.Load())[domain] != nil }
+
 // Close closes the logs. Nothing may be fenced any more.
 func (f *Fencer) Close() {
 	f.mu.Lock()

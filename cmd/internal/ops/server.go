@@ -25,6 +25,13 @@ type Server struct {
 	ready    func() error
 	registry *prometheus.Registry
 	log      *slog.Logger
+	notes    []func() string
+	routes   []route
+}
+
+type route struct {
+	pattern string
+	handler http.Handler
 }
 
 // NewServer returns the interface that c describes. Ready says why the service
@@ -40,6 +47,17 @@ func NewServer(c config.HTTP, ready func() error, log *slog.Logger, all ...prome
 	return s, nil
 }
 
+// Handle adds a route behind the token, for the time before Run. The pattern
+// is one of [http.ServeMux].
+func (s *Server) Handle(pattern string, h http.Handler) {
+	s.routes = append(s.routes, route{pattern, h})
+}
+
+// Note adds a line to the answer of /readyz, for what does not make the service
+// unready and still wants somebody's eye. An empty line is left out. Note is
+// for the time before Run; note is called at any time.
+func (s *Server) Note(note func() string) { s.notes = append(s.notes, note) }
+
 // Run serves until ctx is done and returns nil then. Switched off, it just
 // waits.
 func (s *Server) Run(ctx context.Context) error {
@@ -52,7 +70,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("listen for HTTP: %w", err)
 	}
 	s.log.Info("serving HTTP", "address", l.Addr().String())
-	h := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	h := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute}
 	ended := make(chan error, 1)
 	go func() {
 		if s.config.TLS.Enabled() {
@@ -89,7 +107,15 @@ func (s *Server) Handler() http.Handler {
 			return
 		}
 		fmt.Fprintln(w, "ready")
+		for _, note := range s.notes {
+			if line := note(); line != "" {
+				fmt.Fprintln(w, line)
+			}
+		}
 	})
+	for _, r := range s.routes {
+		mux.Handle(r.pattern, s.guard(r.handler))
+	}
 	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
 	return mux
 }

@@ -3,9 +3,9 @@ package domainevent
 import (
 	"encoding/base64"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // specVersion is the only version of CloudEvents that is understood.
@@ -111,9 +111,12 @@ func decodeBinary(m Message) (*Event, *DecodeError) {
 			return header(m.Headers, "content-type"), nil
 		}
 		raw := header(m.Headers, prefix+name)
-		s, err := url.PathUnescape(raw)
+		s, err := ParseHeaderText(raw)
 		if err != nil {
-			return "", refuse(ErrMalformed, FormatCloudEvents, prefix+name, "not percent-encoded: %v", err)
+			return "", refuse(ErrMalformed, FormatCloudEvents, prefix+name, "%v", err)
+		}
+		if !utf8.ValidString(s) {
+			return "", refuse(ErrMalformed, FormatCloudEvents, prefix+name, "not UTF-8")
 		}
 		return s, nil
 	}}
@@ -183,9 +186,7 @@ func (a attributes) event(m Message) (*Event, *DecodeError) {
 		}
 		e.Time = t
 	}
-	if t := header(m.Headers, "traceparent"); t != "" {
-		e.setAttribute("traceparent", t) // an attribute of the event overwrites it
-	}
+	e.traceFrom(m.Headers) // attributes of the event overwrite it
 	return e, nil
 }
 

@@ -105,10 +105,9 @@ func newChangeEvent(m Message, c *Change, source, v Object) *Event {
 		Channel: m.Channel, Format: FormatDebezium, Data: v, Change: c,
 	}
 	e.Time = eventTime(v, source)
-	if t := header(m.Headers, "traceparent"); t != "" {
-		e.setAttribute("traceparent", t)
-	} else if t := text(v, "traceparent"); t != "" {
-		e.setAttribute("traceparent", t)
+	e.traceFrom(m.Headers)
+	if t := text(v, traceParent); t != "" && e.Trace() == "" {
+		e.setAttribute(traceParent, t)
 	}
 	return e
 }
@@ -134,7 +133,8 @@ func eventTime(objects ...Object) time.Time {
 // by the names that the connectors use.
 func (c *Change) place(source Object, at string) *DecodeError {
 	c.Connector = text(source, "connector")
-	c.Database = first(source, "db", "keyspace", "keyspace_name", "database_name")
+	// Where there are keyspaces, db holds nothing or "NULL".
+	c.Database = first(source, "keyspace", "keyspace_name", "db", "database_name", "database_id")
 	c.Schema = text(source, "schema")
 	c.Table = first(source, "table", "collection", "table_name")
 	c.Position = position(source)
@@ -178,11 +178,10 @@ func position(source Object) string {
 		{"vgtid", "vgtid:"},            // Vitess
 		{"resolved_ts", "ts:"},         // CockroachDB
 		{"ts_hlc", "ts:"},              //
-		{"commit_timestamp", "ts:"},    // Spanner
+		{"read_at_timestamp", "ts:"},   // Spanner
 		{"ord", "ord:"},                // MongoDB, within ts_ms
 		{"sequence", "sequence:"},      // where nothing better is there
 		{"transaction_id", "tx:"},      //
-		{"server_transaction_id", ""},  // Spanner
 		{"event_serial_no", "serial:"}, //
 	} {
 		s := text(source, f.field)

@@ -40,7 +40,8 @@ type Options struct {
 // together with an error about the others. Every error is a *[DecodeError] or
 // joins several of them.
 func Decode(m Message, o Options) ([]*Event, error) {
-	if header(m.Headers, "ce-specversion") != "" {
+	// The content type alone says that the body is the whole event.
+	if header(m.Headers, "ce-specversion") != "" && !isCloudEvents(m.Headers) {
 		return one(decodeBinary(m))
 	}
 	if len(m.Body) == 0 || bytes.Equal(m.Body, []byte("null")) {
@@ -112,9 +113,7 @@ func decodePlain(m Message, o Options, v Object) (*Event, *DecodeError) {
 			e.ID = id
 		}
 	}
-	if t := header(m.Headers, "traceparent"); t != "" {
-		e.Attributes = map[string]string{"traceparent": t}
-	}
+	e.traceFrom(m.Headers)
 	return e, nil
 }
 

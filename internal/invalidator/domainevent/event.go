@@ -1,6 +1,9 @@
 package domainevent
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Object is a JSON object. Its values are the JSON tree's: nil, bool,
 // json.Number, string, []any or Object.
@@ -43,8 +46,30 @@ type Event struct {
 	Change *Change
 }
 
+// The attributes of W3C's trace context (CloudEvents' distributed tracing
+// extension), and the headers of those names.
+const (
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+)
+
 // Trace returns the event's W3C traceparent, empty if it has none.
-func (e *Event) Trace() string { return e.Attributes["traceparent"] }
+func (e *Event) Trace() string { return e.Attributes[traceParent] }
+
+// TraceState returns the event's W3C tracestate, empty if it has none.
+func (e *Event) TraceState() string { return e.Attributes[traceState] }
+
+// traceFrom takes the trace context that the transport carried.
+func (e *Event) traceFrom(headers map[string]string) {
+	t := header(headers, traceParent)
+	if t == "" {
+		return
+	}
+	e.setAttribute(traceParent, t)
+	if s := header(headers, traceState); s != "" {
+		e.setAttribute(traceState, s)
+	}
+}
 
 // Operation is what a change event says was done.
 type Operation string
@@ -89,6 +114,17 @@ type Change struct {
 	Position string
 	// Snapshot reports that a snapshot produced the event.
 	Snapshot bool
+}
+
+// Place returns what is known of where the row lies, as in shop.public.orders.
+func (c *Change) Place() string {
+	var parts []string
+	for _, p := range []string{c.Database, c.Schema, c.Table} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 // Row returns the row after the change, else before it, else the message's

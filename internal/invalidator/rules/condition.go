@@ -2,12 +2,14 @@ package rules
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -31,6 +33,7 @@ const (
 type expression struct {
 	text    string
 	program cel.Program
+	root    ast.Expr
 }
 
 // newEnv returns the environment in which all expressions of a set compile.
@@ -55,15 +58,37 @@ func newEnv() (*cel.Env, error) {
 }
 
 func compileExpression(env *cel.Env, text string) (*expression, *cel.Type, error) {
-	ast, issues := env.Compile(text)
+	compiled, issues := env.Compile(text)
 	if err := issues.Err(); err != nil {
 		return nil, nil, fmt.Errorf("expression: %w", err)
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(celCost))
+	program, err := env.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(celCost))
 	if err != nil {
 		return nil, nil, fmt.Errorf("expression: %w", err)
 	}
-	return &expression{text: text, program: program}, ast.OutputType(), nil
+	return &expression{text: text, program: program, root: compiled.NativeRep().Expr()}, compiled.OutputType(), nil
+}
+
+// checkLiterals refuses what can be seen of a list without an event.
+func (x *expression) checkLiterals(k kind) error {
+	if x.root.Kind() != ast.ListKind {
+		return nil
+	}
+	items := x.root.AsList().Elements()
+	if len(items) == 0 {
+		return errors.New("expression: a list that is always empty names nothing")
+	}
+	for _, item := range items {
+		if item.Kind() != ast.LiteralKind {
+			continue
+		}
+		if name, ok := item.AsLiteral().(types.String); ok {
+			if err := k.validate(string(name)); err != nil {
+				return fmt.Errorf("expression: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // compileCondition compiles an expression that yields a bool.
@@ -78,10 +103,14 @@ func compileCondition(env *cel.Env, text string) (*expression, error) {
 	return x, nil
 }
 
-// compileNames compiles an expression that yields a list of strings.
-func compileNames(env *cel.Env, text string) (*expression, error) {
+// compileNames compiles an expression that yields a list of strings. Names of
+// a list that stand there literally must be good ones.
+func compileNames(env *cel.Env, text string, k kind) (*expression, error) {
 	x, out, err := compileExpression(env, text)
 	if err != nil {
+		return nil, err
+	}
+	if err := x.checkLiterals(k); err != nil {
 		return nil, err
 	}
 	switch {

@@ -22,11 +22,16 @@ type Fence struct {
 	Invalidate *events.Invalidate
 	// Warm asks for hot victims to be loaded again.
 	Warm bool
+	Handling
+	// Rule names the rule whose fence it is, alone, where that rule has a
+	// limit; empty where rules without one share the fence.
+	Rule string
 }
 
 // Outcome is what a set of rules says of an event.
 type Outcome struct {
-	// Fences may hold several for one domain: hard and soft, warm and not.
+	// Fences may hold several for one domain: hard and soft, warm and not, of
+	// different handling, and one of each rule that has a limit.
 	Fences []Fence
 	// Rules are the names of the rules that matched, in the file's order.
 	Rules []string
@@ -56,8 +61,12 @@ func (s *Set) Evaluate(e *domainevent.Event) (Outcome, error) {
 		if scope.Empty() {
 			continue
 		}
+		position, fault := r.sourcePosition(e)
+		if fault != nil {
+			faults = append(faults, fault)
+		}
 		for _, d := range r.domains {
-			out.add(d, r, scope, e)
+			out.add(d, r, scope, e, position)
 		}
 	}
 	for i := range out.Fences {
@@ -173,11 +182,16 @@ func size(s *events.Scope) (count, bytes int) {
 
 // add merges a rule's scope into the domain's fence of the same kind, or
 // begins another where one is full.
-func (out *Outcome) add(domain string, r *rule, scope events.Scope, e *domainevent.Event) {
+func (out *Outcome) add(domain string, r *rule, scope events.Scope, e *domainevent.Event, position string) {
+	alone := ""
+	if r.limit.Limited() {
+		alone = r.name
+	}
 	count, bytes := size(&scope)
 	for i := range out.Fences {
 		f := &out.Fences[i]
-		if f.Domain != domain || f.Invalidate.Soft != r.soft || f.Warm != r.warm {
+		if f.Domain != domain || f.Invalidate.Soft != r.soft || f.Warm != r.warm ||
+			f.Handling != r.handling || f.Rule != alone || f.Invalidate.Source != position {
 			continue
 		}
 		if c, b := size(&f.Invalidate.Scope); c+count > maxNames || b+bytes > maxBytes {
@@ -186,9 +200,9 @@ func (out *Outcome) add(domain string, r *rule, scope events.Scope, e *domaineve
 		merge(&f.Invalidate.Scope, &scope)
 		return
 	}
-	inv := &events.Invalidate{Soft: r.soft, Cause: cause(e), Source: sourcePosition(e)}
+	inv := &events.Invalidate{Soft: r.soft, Cause: cause(e), Source: position}
 	merge(&inv.Scope, &scope)
-	out.Fences = append(out.Fences, Fence{Domain: domain, Invalidate: inv, Warm: r.warm})
+	out.Fences = append(out.Fences, Fence{Domain: domain, Invalidate: inv, Warm: r.warm, Handling: r.handling, Rule: alone})
 }
 
 func merge(dst, src *events.Scope) {
@@ -210,19 +224,34 @@ func compact(s *events.Scope) {
 
 // cause names e in a fence: its source and id, cut to what a record holds.
 func cause(e *domainevent.Event) events.Cause {
-	c := events.Cause{Event: e.Source + "#" + e.ID, Trace: e.Trace()}
+	c := events.Cause{Event: e.Source + "#" + e.ID, Trace: events.JoinTrace(e.Trace(), e.TraceState())}
 	if len(c.Event) > events.MaxCause {
 		c.Event = c.Event[:events.MaxCause]
-	}
-	if len(c.Trace) > events.MaxCause {
-		c.Trace = "" // no traceparent is that long
 	}
 	return c
 }
 
-// sourcePosition is e's position in the source's log; one that a record can't
-// hold is left out, since half of one is another.
-func sourcePosition(e *domainevent.Event) string {
+// sourcePosition is e's position in the source's log, by the rule's template
+// where it has one. Without a position the fence lands all the same: what it
+// is for, a loader's choice of replica, is then the loader's guess.
+func (r *rule) sourcePosition(e *domainevent.Event) (string, *EvalError) {
+	if r.position == nil {
+		return changePosition(e), nil
+	}
+	names, err := r.position.render(nil, e, 1)
+	if err != nil {
+		err.Rule, err.Part, err.Reached = r.name, position.String(), true
+		return "", err
+	}
+	if len(names) == 0 { // an optional field is absent
+		return "", nil
+	}
+	return names[0], nil
+}
+
+// changePosition is that of e's change; one that a record can't hold is left
+// out, since half of one is another.
+func changePosition(e *domainevent.Event) string {
 	if e.Change == nil || len(e.Change.Position) > events.MaxSource {
 		return ""
 	}

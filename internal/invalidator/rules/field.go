@@ -80,6 +80,11 @@ func parseField(text string) (field, error) {
 	return f, nil
 }
 
+// fansOut reports whether the field may yield more than one text.
+func (f *field) fansOut() bool {
+	return f.root == "rows" || slices.ContainsFunc(f.steps, func(s step) bool { return s.each })
+}
+
 // fault is why a field yields no text.
 type fault struct {
 	kind   error

@@ -60,10 +60,14 @@ type loader struct {
 	file   string
 	env    *cel.Env
 	faults []error
+	// vocabulary, if not nil, is filled with the fields that are known of each
+	// kind of mapping.
+	vocabulary map[string][]string
 }
 
 func (l *loader) load(n *yaml.Node, domains []string) *Set {
 	var nodes []*yaml.Node
+	var common Limit
 	l.mapping(n, "a rule file", fields{
 		"version": func(n *yaml.Node) {
 			if n.Value != "1" {
@@ -71,6 +75,7 @@ func (l *loader) load(n *yaml.Node, domains []string) *Set {
 			}
 		},
 		"domains": func(n *yaml.Node) { domains = l.domains(n) },
+		"limit":   func(n *yaml.Node) { common = l.limit(n) },
 		"rules":   func(n *yaml.Node) { nodes = l.sequence(n, "rules") },
 	})
 	if len(l.faults) == 0 && len(nodes) == 0 {
@@ -83,7 +88,7 @@ func (l *loader) load(n *yaml.Node, domains []string) *Set {
 	seen := map[string]int{}
 	rules := make([]*rule, 0, len(nodes))
 	for _, node := range nodes {
-		r := l.rule(node, domains)
+		r := l.rule(node, domains, common)
 		if first, twice := seen[r.name]; twice && r.name != "" {
 			l.fail(node, "rule %q: the name is taken by the rule in line %d", r.name, first)
 		}
@@ -93,9 +98,10 @@ func (l *loader) load(n *yaml.Node, domains []string) *Set {
 	return newSet(rules)
 }
 
-func (l *loader) rule(n *yaml.Node, domains []string) *rule {
-	r := &rule{domains: domains}
+func (l *loader) rule(n *yaml.Node, domains []string, common Limit) *rule {
+	r := &rule{domains: domains, limit: common}
 	before := len(l.faults)
+	limited := n // where a fault of the limit is reported
 	f := fields{
 		"name":    func(n *yaml.Node) { r.name = l.text(n, "name") },
 		"match":   func(n *yaml.Node) { r.match = l.match(n) },
@@ -105,6 +111,15 @@ func (l *loader) rule(n *yaml.Node, domains []string) *rule {
 		"soft":    func(n *yaml.Node) { r.soft = l.bool(n, "soft") },
 		"warm":    func(n *yaml.Node) { r.warm = l.bool(n, "warm") },
 		"reach":   func(n *yaml.Node) { r.reach = l.reach(n) },
+		"settle": func(n *yaml.Node) {
+			r.handling.Settle = l.duration(n, "settle", MinSettle, MaxSettle)
+		},
+		"coalesce": func(n *yaml.Node) {
+			r.handling.Coalesce = l.duration(n, "coalesce", MinCoalesce, MaxCoalesce)
+		},
+		"everywhere": func(n *yaml.Node) { r.handling.Everywhere = l.bool(n, "everywhere") },
+		"limit":      func(n *yaml.Node) { r.limit, limited = l.limit(n), n },
+		"position":   func(n *yaml.Node) { r.position = l.position(n) },
 	}
 	for k := range kinds {
 		f[k.String()] = func(n *yaml.Node) { r.outputs = append(r.outputs, l.templates(n, k)...) }
@@ -123,6 +138,10 @@ func (l *loader) rule(n *yaml.Node, domains []string) *rule {
 		l.fail(n, "rule %q: names nothing: it needs keys, tags, prefixes, globs or all", r.name)
 	case len(r.domains) == 0:
 		l.fail(n, "rule %q: no domain; name some under `domains` of the rule or of the file", r.name)
+	case r.limit.Coarse:
+		if _, known := r.wholeReach(); !known {
+			l.fail(limited, "rule %q: `then: coarse` fences the rule's reach, which can't be told from its names; declare a `reach`", r.name)
+		}
 	}
 	return r
 }
@@ -194,7 +213,7 @@ func (l *loader) templates(n *yaml.Node, k kind) []output {
 
 func (l *loader) names(n *yaml.Node, k kind) []output {
 	part := k.String() + "_cel"
-	x, err := compileNames(l.env, l.text(n, part))
+	x, err := compileNames(l.env, l.text(n, part), k)
 	if err != nil {
 		l.fail(n, "%v", err)
 		return nil

@@ -20,6 +20,9 @@ func (l *loader) mapping(n *yaml.Node, what string, known fields) {
 		l.fail(n, "%s: want a mapping, have %s", what, kindOf(n))
 		return
 	}
+	if l.vocabulary != nil {
+		l.vocabulary[what] = slices.Sorted(maps.Keys(known))
+	}
 	seen := make(map[string]bool, len(known))
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], resolve(n.Content[i+1])

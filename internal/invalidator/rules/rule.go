@@ -19,6 +19,11 @@ type rule struct {
 	soft    bool
 	warm    bool
 	domains []string
+
+	handling Handling
+	limit    Limit
+	// position renders the source's position; nil: that of the event's change.
+	position *template
 }
 
 // output is one template or CEL list of a rule; exactly one of the two is set.

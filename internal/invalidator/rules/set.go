@@ -82,30 +82,3 @@ func (s *Set) candidates(e *domainevent.Event) []*rule {
 	}
 	return rules
 }
-
-// Verdict says what one rule made of an event, for people.
-type Verdict struct {
-	Rule string
-	// Mismatch is the part of the rule that did not fit: a field of its match
-	// or "when". Empty: the rule matched.
-	Mismatch string
-	// Faults are the parts that failed.
-	Faults []*EvalError
-}
-
-// Explain returns every rule's verdict on e, in the file's order.
-func (s *Set) Explain(e *domainevent.Event) []Verdict {
-	verdicts := make([]Verdict, 0, len(s.rules))
-	for _, r := range s.rules {
-		v := Verdict{Rule: r.name, Mismatch: r.match.mismatch(e)}
-		if v.Mismatch == "" {
-			_, applies, faults := r.apply(e)
-			v.Faults = faults
-			if !applies {
-				v.Mismatch = "when"
-			}
-		}
-		verdicts = append(verdicts, v)
-	}
-	return verdicts
-}

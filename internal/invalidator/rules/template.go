@@ -1,11 +1,13 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // kind is the kind of names that a template renders.
@@ -16,10 +18,16 @@ const (
 	tags
 	prefixes
 	globs
-	kinds // how many there are
+	kinds    // how many there are
+	position // no name: the text of a source position
 )
 
-func (k kind) String() string { return [...]string{"keys", "tags", "prefixes", "globs"}[k] }
+func (k kind) String() string {
+	return [...]string{"keys", "tags", "prefixes", "globs", "", "position"}[k]
+}
+
+// ErrEverything reports a glob that no literal character narrows.
+var ErrEverything = errors.New("matches everything; to clear the whole domain say `all: true`")
 
 func (k kind) validate(name string) error {
 	switch k {
@@ -29,6 +37,14 @@ func (k kind) validate(name string) error {
 		return events.ValidateTag(name)
 	case prefixes:
 		return events.ValidatePrefix(name)
+	case position:
+		if len(name) > events.MaxSource {
+			return fmt.Errorf("a position of %d bytes, at most %d", len(name), events.MaxSource)
+		}
+		return nil
+	}
+	if name != "" && strings.Trim(name, "*?") == "" && !mutant.On(mutant.EverythingGlobTaken) {
+		return fmt.Errorf("glob %q %w", name, ErrEverything)
 	}
 	return events.ValidateGlob(name)
 }
@@ -96,9 +112,6 @@ func (t *template) check() error {
 		if err := t.kind.validate(last.literal); err != nil {
 			return err
 		}
-	}
-	if t.kind == globs && strings.Trim(t.lead(nil), "*?") == "" && !t.hasField() {
-		return fmt.Errorf("glob %q matches everything; to clear the whole domain say `all: true`", t.text)
 	}
 	return nil
 }

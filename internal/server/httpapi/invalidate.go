@@ -67,9 +67,7 @@ func (s *Server) invalidate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if trace := r.Header.Get("Traceparent"); len(trace) <= events.MaxCause {
-		inv.Cause.Trace = trace
-	}
+	inv.Cause.Trace = events.JoinTrace(r.Header.Get("Traceparent"), r.Header.Get("Tracestate"))
 	ctx, cancel := s.deadline(r, c)
 	defer cancel()
 	t, err := s.cache.Invalidate(ctx, inv, node.InvalidateOptions{Concern: c})

@@ -28,6 +28,7 @@ var routes = []route{
 	{"PUT", "/v1/{domain}/keys/{key}", false, (*Server).putKey},
 	{"DELETE", "/v1/{domain}/keys/{key}", false, (*Server).deleteKey},
 	{"POST", "/v1/{domain}/invalidate", false, (*Server).invalidate},
+	{"POST", "/v1/{domain}/events", false, (*Server).events},
 	{"GET", "/v1/{domain}/explain/{key}", false, (*Server).explain},
 	{"GET", "/v1/{domain}/members", false, (*Server).members},
 	{"POST", "/v1/{domain}/batch/get", false, (*Server).getMany},
@@ -121,6 +122,15 @@ func (s *Server) noRoute(http.ResponseWriter, *http.Request) error { return prob
 func (s *Server) document(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(openAPI)
+	return nil
+}
+
+// events hands domain events to those who know them.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	if s.intake == nil {
+		return problemRoute
+	}
+	s.intake.ServeHTTP(w, r)
 	return nil
 }
 

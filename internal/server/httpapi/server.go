@@ -69,6 +69,9 @@ type Deps struct {
 	Cache server.Cache
 	// Metrics answers /metrics. Nil: there is no such route.
 	Metrics http.Handler
+	// Events takes domain events at /v1/{domain}/events. Nil: the route answers
+	// that there is nothing.
+	Events http.Handler
 	// Logger is told of requests that failed in ways their client did not
 	// cause. Default: nothing is said.
 	Logger *slog.Logger
@@ -78,6 +81,7 @@ type Deps struct {
 type Server struct {
 	socket server.Socket
 	cache  server.Cache
+	intake http.Handler // may be nil
 	logger *slog.Logger
 	cfg    Config
 	http   *http.Server
@@ -97,7 +101,7 @@ func New(deps Deps, cfg Config) (*Server, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cache: deps.Cache, logger: deps.Logger, cfg: cfg.withDefaults()}
+	s := &Server{cache: deps.Cache, intake: deps.Events, logger: deps.Logger, cfg: cfg.withDefaults()}
 	s.http = &http.Server{
 		Handler:           s.handler(deps.Metrics),
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,

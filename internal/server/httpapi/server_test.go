@@ -40,7 +40,8 @@ func start(t *testing.T, cfg Config) running {
 	cache := servertest.New()
 	cfg.Addr, cfg.Domain = "127.0.0.1:0", "shop"
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "metric 1") })
-	s, err := New(Deps{Cache: cache, Metrics: metrics}, cfg)
+	events := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	s, err := New(Deps{Cache: cache, Metrics: metrics, Events: events}, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +260,8 @@ func TestExplainMembersMetrics(t *testing.T) {
 	if _, body := s.expect(200, "GET", "/metrics", ""); body != "metric 1\n" {
 		t.Error(body)
 	}
+	s.expect(202, "POST", "/v1/shop/events", "{}")
+	s.expect(404, "POST", "/v1/other/events", "{}")
 	if _, body := s.expect(200, "GET", "/openapi.yaml", ""); body != string(openAPI) {
 		t.Error("another document is served")
 	}
