@@ -187,7 +187,7 @@ func TestAdmissionAdapts(t *testing.T) {
 	}
 	// Each key comes back soon, three times, at distances for which a trial is
 	// too short, and then never.
-	for i := range 150_000 {
+	for i := range 60_000 {
 		for _, back := range []int{0, 1500, 3000} {
 			if i >= back {
 				ask(fmt.Sprint("passing", i-back))
@@ -197,7 +197,7 @@ func TestAdmissionAdapts(t *testing.T) {
 	if c.Stats().Generous != 1 {
 		t.Error("trials go on although they only cost")
 	}
-	for i := range 400_000 {
+	for i := range 120_000 {
 		ask(fmt.Sprint("scan", i))
 		ask(fmt.Sprint("steady", i*7919%6000))
 	}

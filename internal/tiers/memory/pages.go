@@ -32,27 +32,30 @@ func buffers(cache *freecache.Cache) [][]byte {
 // hugePage is the size of the pages that large caches ask for.
 const hugePage = 2 << 20
 
+// stretch is a stretch of memory by its addresses. It is no slice: it covers
+// parts of several allocations, and ends where none may be, which nothing that
+// the garbage collector looks at may point to.
+type stretch struct{ from, to uintptr }
+
 // stretches returns what of buffers fills huge pages: whole ones, of which
 // neighbouring buffers may hold a part each. Buffers lie in the heap in the
 // order in which they were made, as a rule; one that does not is a stretch of
 // its own.
-func stretches(buffers [][]byte) [][]byte {
-	var all [][]byte
+func stretches(buffers [][]byte) []stretch {
+	var all []stretch
 	for _, b := range buffers {
-		if n := len(all); n > 0 && len(b) > 0 && unsafe.Add(unsafe.Pointer(unsafe.SliceData(all[n-1])), len(all[n-1])) == unsafe.Pointer(unsafe.SliceData(b)) {
-			all[n-1] = unsafe.Slice(unsafe.SliceData(all[n-1]), len(all[n-1])+len(b))
+		from := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+		if n := len(all); n > 0 && len(b) > 0 && all[n-1].to == from {
+			all[n-1].to += uintptr(len(b))
 			continue
 		}
-		all = append(all, b)
+		all = append(all, stretch{from, from + uintptr(len(b))})
 	}
 	whole := all[:0]
-	for _, b := range all {
-		skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % hugePage)
-		if skip >= len(b) {
-			continue
-		}
-		if b = b[skip : skip+(len(b)-skip)/hugePage*hugePage]; len(b) > 0 {
-			whole = append(whole, b)
+	for _, s := range all {
+		s.from, s.to = (s.from+hugePage-1)/hugePage*hugePage, s.to/hugePage*hugePage
+		if s.from < s.to {
+			whole = append(whole, s)
 		}
 	}
 	return whole

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"runtime"
+
 	"github.com/coocood/freecache"
 	"golang.org/x/sys/unix"
 )
@@ -10,7 +12,8 @@ import (
 // small pages the processor looks up where that is in main memory, too. A
 // system that refuses leaves the cache as it is, only slower.
 func askHugePages(cache *freecache.Cache) {
-	for _, b := range stretches(buffers(cache)) {
-		_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
+	for _, s := range stretches(buffers(cache)) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, s.from, s.to-s.from, unix.MADV_HUGEPAGE)
 	}
+	runtime.KeepAlive(cache)
 }

@@ -55,9 +55,18 @@ func TestStretches(t *testing.T) {
 			continue
 		}
 		for i := range got {
-			if unsafe.SliceData(got[i]) != unsafe.SliceData(x.want[i]) || len(got[i]) != len(x.want[i]) {
+			from := uintptr(unsafe.Pointer(unsafe.SliceData(x.want[i])))
+			if want := (stretch{from, from + uintptr(len(x.want[i]))}); got[i] != want {
 				t.Errorf("%s: stretch %d is another", x.name, i)
 			}
 		}
+	}
+}
+
+// A cache of a size that is no multiple of pages ends its buffers where no
+// pointer may point; with the race detector on, one that does ends the process.
+func TestOddSizes(t *testing.T) {
+	for _, size := range []int{256<<20/10*9 + 77, 64<<20/10*9 + 1, 5<<20 + 333} {
+		askHugePages(freecache.NewCache(size))
 	}
 }
