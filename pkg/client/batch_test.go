@@ -144,6 +144,7 @@ func TestBatchesLoadOnceInTheFleet(t *testing.T) {
 		for i := range members {
 			cs = append(cs, f.open(fmt.Sprint("m", i), func(c *client.Config) {
 				c.Settings.Lease = 15 * time.Second // ten members share this machine's few cores
+				c.RedisTimeout = 5 * time.Second    // the machine is busy, Redis is not away
 			}))
 		}
 		for _, c := range cs {
