@@ -161,6 +161,7 @@ func openPebble(dir string) (*pebble.DB, error) {
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		Logger:                      quietLogger{},
 	}
+	o.Experimental.ReadSamplingMultiplier = -1
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}

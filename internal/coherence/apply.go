@@ -3,6 +3,7 @@ package coherence
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -90,6 +91,15 @@ func (w *World) Apply(s Step) *Effects {
 		}
 	}
 	if s.Err != nil && mutant.On(mutant.UndecodableSkipped) {
+		return e
+	}
+	if errors.Is(s.Err, events.ErrUnknown) && !mutant.On(mutant.LaterVersionIsFence) {
+		// A later build may have opened an epoch with it, because records were
+		// lost: a fence here does not cover copies that were born behind here in
+		// the lost history. Everyone who can't read it calls what follows the
+		// same.
+		w.open(p, epochAt(0, s.Mark))
+		e.Void = true
 		return e
 	}
 	if s.Err != nil {

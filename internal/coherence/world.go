@@ -127,6 +127,17 @@ func (w *World) DigestAt(p events.Position) (events.Digest, bool) {
 	return w.recent.at(p)
 }
 
+// OldestDigest returns the lowest position of the unbroken history up to Applied
+// whose digest is remembered, and that digest; false if the digest has no base.
+func (w *World) OldestDigest() (events.Position, events.Digest, bool) {
+	if !w.anchored || w.recent.n == 0 {
+		return 0, events.Digest{}, false
+	}
+	p := w.recent.last - events.Position(w.recent.n-1)
+	d, ok := w.recent.at(p)
+	return p, d, ok
+}
+
 // Diverged returns evidence, not settled by an EpochChange, that a member of
 // this epoch applied another history; nil if there is none. A node that has
 // such evidence must not call itself fresh (G8).

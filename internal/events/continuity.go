@@ -25,6 +25,7 @@ const mostDoubts = 5
 type Continuity struct {
 	last     Mark
 	begin    Position // where the log began at Attach, while last is zero
+	reading  bool     // begin is where the caller wants to begin
 	anchored bool     // the record at last was seen since Attach
 	// attaches counts those since the last new record.
 	attaches int
@@ -39,6 +40,10 @@ func NewContinuity(from Mark) *Continuity {
 	return c
 }
 
+// NewReading returns the judge of one who reads from first on and knows no
+// identity there.
+func NewReading(first Position) *Continuity { return &Continuity{begin: first, reading: true} }
+
 // Last returns the mark of the last record that was delivered.
 func (c *Continuity) Last() Mark { return c.last }
 
@@ -49,6 +54,9 @@ func (c *Continuity) Start() Position {
 	if mutant.On(mutant.AttachBehindLast) {
 		return c.last.Position + 1
 	}
+	if c.reading && c.last.Position == 0 {
+		return c.begin
+	}
 	return c.last.Position
 }
 
@@ -58,6 +66,11 @@ func (c *Continuity) Attach(first, last Position) error {
 	c.anchored = mutant.On(mutant.AttachBehindLast)
 	c.attaches++
 	switch at := c.last.Position; {
+	case at == 0 && c.reading:
+		if first > c.begin {
+			return &GapError{After: c.begin - 1, First: first}
+		}
+		return nil
 	case at == 0:
 		// An empty log may call its first position zero. A log that is trimmed
 		// between this and the first delivery is attached to again.

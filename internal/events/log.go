@@ -39,6 +39,41 @@ type Log interface {
 	// Positions delivered are contiguous. The batch is reused after sink
 	// returned; each Data stays valid and must not be changed.
 	Follow(ctx context.Context, from Mark, sink Sink) error
+
+	// Read calls sink with the records from first to last, in order, as Follow
+	// does, and returns nil once it has had the last one; the caller knows that
+	// the log has come so far. Records that were trimmed are a *[GapError].
+	// Nothing ties what is read to a history: that is for the caller to prove,
+	// by the digest.
+	Read(ctx context.Context, first, last Position, sink Sink) error
+}
+
+// errRead ends the following that a Read is made of.
+var errRead = errors.New("read all")
+
+// ReadBy is [Log.Read] by means of a function that follows a log as c says. It
+// is for implementations.
+func ReadBy(first, last Position, sink Sink, follow func(c *Continuity, sink Sink) error) error {
+	if first == 0 || last < first {
+		return fmt.Errorf("%w: read from %d to %d", ErrInvalid, first, last)
+	}
+	err := follow(NewReading(first), func(batch []Delivery) error {
+		done := false
+		if n := last - batch[0].Position; Position(len(batch)) > n {
+			batch, done = batch[:n+1], true
+		}
+		if err := sink(batch); err != nil {
+			return err
+		}
+		if done {
+			return errRead
+		}
+		return nil
+	})
+	if err == errRead {
+		return nil
+	}
+	return err
 }
 
 // Sink takes a batch of deliveries, in order and without gaps.

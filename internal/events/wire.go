@@ -151,6 +151,10 @@ func appendStrings(b []byte, ss []string) []byte {
 	return b
 }
 
+// lastVersion is the highest that a version of the wire form will ever have.
+// What begins with more, as text does, was published by somebody else.
+const lastVersion = 31
+
 // DecodeRecord reads a record. Strings and entries of the result share memory
 // with data, which must not be changed afterwards. Every error is a
 // *[DecodeError].
@@ -163,6 +167,8 @@ func DecodeRecord(data []byte) (Record, error) {
 		return fail(ErrMalformed, "version", "no bytes")
 	case len(data) > MaxRecord:
 		return fail(ErrTooLarge, "size", fmt.Sprintf("%d bytes, at most %d", len(data), MaxRecord))
+	case data[0] == 0 || data[0] > lastVersion:
+		return fail(ErrMalformed, "version", fmt.Sprintf("%d is none: not a record of ours", data[0]))
 	case data[0] != WireVersion:
 		return fail(ErrUnknown, "version", fmt.Sprintf("%d, this build knows %d", data[0], WireVersion))
 	}

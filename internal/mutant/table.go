@@ -25,6 +25,7 @@ const (
 	GapWithoutHorizon
 	UndecodableSkipped
 	UnknownChangeSkipped
+	LaterVersionIsFence
 	PruneWithoutHorizon
 	BroadFencesForgotten
 	KeyFencesNotKept
@@ -90,6 +91,9 @@ const (
 	NoWitness
 	WitnessAtPulseIgnored
 	WitnessDigestIgnored
+	WitnessRaisedUncompared
+	OldWitnessTrusted
+	BaselessIsFresh
 	FreshBeforeWitness
 	ShortcutAheadOfTiers
 	WriteUnwitnessed
@@ -145,6 +149,7 @@ const (
 	UntaggedNegativeLasts
 	BatchTakesNoTurns
 	BatchWaitsFirst
+	CursorsOutliveWrites
 )
 
 // Info describes a fault.
@@ -195,6 +200,7 @@ var all = [...]Info{
 	GapWithoutHorizon:        {GapWithoutHorizon, "gap-without-horizon", "R12, P15", "a start in a trimmed log leaves the horizon at zero"},
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
+	LaterVersionIsFence:      {LaterVersionIsFence, "later-version-is-fence", "P19", "a record of a later version leaves the epoch as it is"},
 	PruneWithoutHorizon:      {PruneWithoutHorizon, "prune-without-horizon", "P33", "pruned fences are forgotten, and the horizon stays"},
 	BroadFencesForgotten:     {BroadFencesForgotten, "broad-fences-forgotten", "G7, P37", "a restart forgets the fences of tags, prefixes, globs and all"},
 	KeyFencesNotKept:         {KeyFencesNotKept, "key-fences-not-kept", "G7, P37", "fences of keys are not kept on disk"},
@@ -260,6 +266,9 @@ var all = [...]Info{
 	NoWitness:                {NoWitness, "no-witness", "R13, H3", "there is no witness"},
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
+	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
+	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
+	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
 	ShortcutAheadOfTiers:     {ShortcutAheadOfTiers, "shortcut-ahead-of-tiers", "P48", "a pulse behind a record that the tiers lack yet makes the node fresh"},
 	WriteUnwitnessed:         {WriteUnwitnessed, "write-unwitnessed", "H6, P13", "a write returns before the witness covers it"},
@@ -315,4 +324,5 @@ var all = [...]Info{
 	UntaggedNegativeLasts:    {UntaggedNegativeLasts, "untagged-negative-lasts", "P8", "that something does not exist is known for as long as its loader says, though nothing names what would change that"},
 	BatchTakesNoTurns:        {BatchTakesNoTurns, "batch-takes-no-turns", "G10", "keys that miss together are loaded by every node that misses them"},
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
+	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 }

@@ -420,7 +420,7 @@ func (w *memoryWitness) Read(_ context.Context, partition int) (node.Testimony, 
 func (w *memoryWitness) Raise(_ context.Context, partition int, from, to node.Testimony) (node.Testimony, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if kept := w.kept[partition]; kept == from || kept.Epoch == to.Epoch && kept.Position < to.Position {
+	if w.kept[partition].Yields(from, to) {
 		if w.kept == nil {
 			w.kept = map[int]node.Testimony{}
 		}

@@ -124,6 +124,40 @@ func TestUndecodableRecordFencesEverything(t *testing.T) {
 	})
 }
 
+// P19: a record of a later version may open an epoch, for whoever understands it,
+// because the log lost records. An older node that did not apply them must not
+// take copies that were born there, ahead of its place, for live ones.
+func TestLaterVersionMayBeAnEpoch(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.shared = newSharedTier()
+		a, b := f.start("a", options{}), f.start("b", options{})
+		a.put("k", "kept")
+		f.caughtUp(b)
+		b.log.Cut()
+		_, kept := f.stream.Bounds()
+		for range 10 {
+			a.put("k", "lost")
+		}
+		f.await("the lost copy in the shared tier", func() bool {
+			return string(f.shared.backup()["k"].Payload()) == "lost"
+		})
+		a.crash(0)
+		f.stream.Rollback(kept)
+		f.stream.Append(events.ID{Publisher: events.Incarnation{7}, Counter: 1}, []byte{events.WireVersion + 1, 0x90})
+		b.log.Heal()
+		f.caughtUp(b)
+		b.wants("k", "")
+		// Nodes that can't read it agree on what followed it.
+		c := f.start("c", options{})
+		b.put("k", "new")
+		f.caughtUp(c)
+		if b.Epoch("k") != c.Epoch("k") || b.Stats().Regressions+c.Stats().Regressions != 0 {
+			t.Errorf("epochs %s and %s", b.Epoch("k"), c.Epoch("k"))
+		}
+		c.wants("k", "new")
+	})
+}
+
 // G6: a shared tier that comes back from a backup brings nothing dead to life.
 func TestSharedTierRolledBackServesNothingDead(t *testing.T) {
 	inDomains(t, func(t *testing.T, f *fleet) {

@@ -57,7 +57,10 @@ type partition struct {
 	flights flights
 
 	testified witnessed
-	aborts    aborts
+	// doubting is since when, in waiter time, this node can't tell whether its
+	// history is the one that is witnessed; 0: it can.
+	doubting atomic.Int64
+	aborts   aborts
 
 	// What follows belongs to the apply loop alone.
 

@@ -85,12 +85,28 @@ type Testimony struct {
 	Digest   events.Digest
 }
 
+// Yields reports whether a witness that keeps t replaces it by to for a caller
+// who has compared from. It is what [Witness.Raise] means.
+func (t Testimony) Yields(from, to Testimony) bool {
+	switch {
+	case t == Testimony{}:
+		return true
+	case t.Epoch == to.Epoch && t.Position >= to.Position:
+		return false
+	case t.Epoch != from.Epoch:
+		return false
+	}
+	return t.Position < from.Position || t == from
+}
+
 // Witness outlives the log, or a tail of it, and so proves a loss.
 type Witness interface {
 	// Read returns what is kept; the zero Testimony if nothing is.
 	Read(ctx context.Context, partition int) (Testimony, error)
-	// Raise replaces what is kept by to, if it is lower in to's epoch or if it
-	// equals from, and returns what is kept then.
+	// Raise replaces what is kept by to, and returns what is kept then. It does
+	// so if nothing is kept, or if what is kept is from or lower in from's
+	// epoch: the caller has compared from with its own history. In to's own
+	// epoch, nothing but a lower place is replaced.
 	Raise(ctx context.Context, partition int, from, to Testimony) (Testimony, error)
 }
 

@@ -314,6 +314,10 @@ func (p *partition) pulseApplied(c ownPulse) error {
 		p.openEpoch("no record of an epoch is left in the log")
 		return nil
 	}
+	if _, based := p.world.Digest(); !based && !mutant.On(mutant.BaselessIsFresh) {
+		p.doubt("nobody is left whose digest reaches back beyond the log's beginning")
+		return nil
+	}
 	if mutant.On(mutant.LeaseFromReceipt) {
 		s.holder = p.n.clock.Now().Holder
 	}

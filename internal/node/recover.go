@@ -91,6 +91,8 @@ func (p *partition) restart(left ...events.Epoch) {
 	p.mu.Lock()
 	p.fresh.Store(never) // again: a pulse may have been confirmed in between
 	p.world = coherence.Successor(p.world, left...)
+	p.testified.forget()
+	p.doubting.Store(0)
 	p.mirror()
 	p.applied.Store(0)
 	p.guardSince.Store(0)

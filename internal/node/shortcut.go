@@ -67,7 +67,7 @@ func (p *partition) shortcutFrom() (e end, ok bool) {
 		e = t
 	}
 	// The world may be ahead of the tiers.
-	return e, e.epoch != 0 && (events.Position(p.applied.Load()) >= e.base || mutant.On(mutant.ShortcutAheadOfTiers))
+	return e, e.epoch != 0 && e.whole && (events.Position(p.applied.Load()) >= e.base || mutant.On(mutant.ShortcutAheadOfTiers))
 }
 
 // takeShortcut publishes pulse number behind e and, once the log has said yes,
@@ -85,17 +85,14 @@ func (p *partition) takeShortcut(ctx context.Context, number uint64, s start, e 
 	}
 	p.n.stats.shortcuts.Add(1)
 	p.short.tip = end{
-		epoch: e.epoch, last: events.Mark{Position: at, ID: id}, digest: e.digest.Next(id), whole: e.whole, base: e.base,
+		epoch: e.epoch, last: events.Mark{Position: at, ID: id}, digest: e.digest.Next(id), whole: true, base: e.base,
 	}
 	if p.n.witness == nil {
 		p.extend(number, e.epoch, s.holder)
 		return true, nil
 	}
-	if !e.whole {
-		return true, nil
-	}
-	p.confirmBy(ctx, number, s, e.epoch, at, func(ctx context.Context, from Testimony) error {
-		return p.raiseTo(ctx, from, Testimony{Epoch: e.epoch, Position: at, Digest: p.short.tip.digest})
+	p.confirmBy(ctx, number, s, e.epoch, at, func(ctx context.Context) error {
+		return p.raiseTo(ctx, Testimony{Epoch: e.epoch, Position: at, Digest: p.short.tip.digest})
 	})
 	return true, nil
 }

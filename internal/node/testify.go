@@ -25,8 +25,11 @@ import (
 
 // witnessed is how far a partition's witness is known to have come.
 type witnessed struct {
-	mu      sync.Mutex
-	last    Testimony     // what it kept when last asked, agreed with
+	mu sync.Mutex
+	// last is what it kept when last asked and compared with this node's
+	// history, or of an epoch that was left.
+	last    Testimony
+	life    uint64        // counts the times that the node began anew
 	running chan struct{} // closed when the raise in flight has ended; nil: none
 }
 
@@ -37,30 +40,59 @@ func (w *witnessed) covers(epoch events.Epoch, at events.Position) bool {
 	return w.last.Epoch == epoch && w.last.Position >= at
 }
 
-func (w *witnessed) note(t Testimony) {
+// compared returns the last testimony that was compared, and for note the life
+// that it was in.
+func (w *witnessed) compared() (Testimony, uint64) {
 	w.mu.Lock()
-	if t.Epoch != w.last.Epoch || t.Position > w.last.Position {
+	defer w.mu.Unlock()
+	return w.last, w.life
+}
+
+// note remembers what was compared in a life, if that is not over.
+func (w *witnessed) note(life uint64, t Testimony) {
+	w.mu.Lock()
+	if life == w.life && (t.Epoch != w.last.Epoch || t.Position > w.last.Position) {
 		w.last = t
 	}
+	w.mu.Unlock()
+}
+
+// forget begins a new life: what was compared with a history that is forgotten
+// says nothing of the one that follows.
+func (w *witnessed) forget() {
+	w.mu.Lock()
+	w.last = Testimony{}
+	w.life++
 	w.mu.Unlock()
 }
 
 var (
 	// errUnwitnessed reports that the witness could not be asked.
 	errUnwitnessed = errors.New("witness is out of reach")
-	// errBehindWitness reports a witness that was asked and knows of records
-	// that this node has not applied. They may be on their way, or lost: until
-	// that is known, nothing may rest on the witness's consent.
+	// errBehindWitness reports a witness that was asked and can't be agreed
+	// with for now: it knows of records that this node has not applied, which may
+	// be on their way, or lost; or of so old ones that this node can't compare.
+	// Until that is known, nothing may rest on the witness's consent.
 	errBehindWitness = errors.New("witness is ahead of this node")
+	// errIncomparable is an errBehindWitness that waiting alone does not mend.
+	errIncomparable = fmt.Errorf("%w, or too far behind to be compared", errBehindWitness)
 )
 
-// testimony returns what this node would testify now.
-func (p *partition) testimony() (Testimony, bool) {
+// testimony returns what this node would testify now. The error is
+// errUnwitnessed in a log that has no epoch yet, and errIncomparable where the
+// digest has no base.
+func (p *partition) testimony() (Testimony, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	d, whole := p.world.Digest()
+	d, based := p.world.Digest()
 	t := Testimony{Epoch: p.world.Epoch(), Position: p.world.Applied(), Digest: d}
-	return t, whole && t.Epoch != 0
+	switch {
+	case t.Epoch == 0:
+		return t, errUnwitnessed
+	case !based:
+		return t, errIncomparable
+	}
+	return t, nil
 }
 
 // testify returns once the witness covers at, which this node applied in epoch,
@@ -68,7 +100,7 @@ func (p *partition) testimony() (Testimony, bool) {
 // operation: who comes while one is under way waits for the next.
 //
 // It returns nil without a witness, errUnwitnessed if it can't be asked,
-// errBehindWitness if this node does not come to where the witness is, and an
+// errBehindWitness if this node can't compare itself with it, and an
 // *events.HistoryError if it contradicts, after which the partition begins
 // anew, or if that has happened since at was applied: nothing that this node
 // says now would cover at.
@@ -102,7 +134,7 @@ func (p *partition) testify(ctx context.Context, epoch events.Epoch, at events.P
 				return fmt.Errorf("%w: %w", errBehindWitness, ctx.Err())
 			}
 		}
-		err := p.raise(ctx, Testimony{})
+		err := p.raise(ctx)
 		p.testified.mu.Lock()
 		close(p.testified.running)
 		p.testified.running = nil
@@ -113,30 +145,37 @@ func (p *partition) testify(ctx context.Context, epoch events.Epoch, at events.P
 	}
 }
 
-// raise raises the witness to what this node has applied. from is what a
-// witness of a left epoch keeps, to be replaced.
-func (p *partition) raise(ctx context.Context, from Testimony) error {
-	t, ok := p.testimony()
-	if !ok {
-		return errUnwitnessed
+// raise raises the witness to what this node has applied.
+func (p *partition) raise(ctx context.Context) error {
+	t, err := p.testimony()
+	if err != nil {
+		return err
 	}
-	return p.raiseTo(ctx, from, t)
+	return p.raiseTo(ctx, t)
 }
 
-func (p *partition) raiseTo(ctx context.Context, from, t Testimony) error {
-	kept, err := p.n.witness.Raise(ctx, p.index, from, t)
-	if err == nil && kept.Epoch != t.Epoch && kept != from && p.leftEpoch(kept.Epoch) {
-		kept, err = p.n.witness.Raise(ctx, p.index, kept, t)
+// raiseTo raises the witness to t. It takes the place of what this node has
+// compared with its own history, and of nothing else: the evidence of another
+// history may be in nobody's hands but the witness's.
+func (p *partition) raiseTo(ctx context.Context, t Testimony) error {
+	for from, life := p.testified.compared(); ; {
+		kept, err := p.n.witness.Raise(ctx, p.index, from, t)
+		switch {
+		case err != nil:
+			p.n.stats.witnessErrors.Add(1)
+			return fmt.Errorf("%w: %w", errUnwitnessed, err)
+		case kept == t:
+			p.testified.note(life, kept)
+			return nil
+		case kept.Epoch != t.Epoch && p.leftEpoch(kept.Epoch):
+		case mutant.On(mutant.WitnessRaisedUncompared) && kept.Epoch == t.Epoch && kept.Position < t.Position:
+		default:
+			if err := p.agree(ctx, kept); err != nil || kept.Epoch != t.Epoch || kept.Position >= t.Position {
+				return err
+			}
+		}
+		from = kept
 	}
-	if err != nil {
-		p.n.stats.witnessErrors.Add(1)
-		return fmt.Errorf("%w: %w", errUnwitnessed, err)
-	}
-	if kept == t {
-		p.testified.note(kept)
-		return nil
-	}
-	return p.agree(ctx, kept)
 }
 
 // agree compares what the witness keeps with this node's history. If the
@@ -150,21 +189,53 @@ func (p *partition) agree(ctx context.Context, kept Testimony) error {
 		return fmt.Errorf("%w, at %d: %w", errBehindWitness, kept.Position, err)
 	}
 	p.mu.RLock()
-	own, known := p.world.DigestAt(kept.Position)
+	last, life := p.testified.compared()
 	same := p.world.Epoch() == kept.Epoch
+	own, known := p.world.DigestAt(kept.Position)
+	oldest, digest, based := p.world.OldestDigest()
 	p.mu.RUnlock()
 	switch {
 	case !same && p.leftEpoch(kept.Epoch):
 		return errUnwitnessed // an epoch began meanwhile: ask again
 	case !same:
 		return p.contradicted(kept, "the witness knows epoch %s, which this log does not", kept.Epoch)
-	case !known:
-		return fmt.Errorf("%w: it is too far behind to compare", errUnwitnessed)
-	case own != kept.Digest && !mutant.On(mutant.WitnessDigestIgnored):
+	case known && own != kept.Digest && !mutant.On(mutant.WitnessDigestIgnored):
 		return p.contradicted(kept, "the witness keeps digest %s there, this node computed %s", kept.Digest, own)
+	case known:
+		p.testified.note(life, kept)
+		return nil
+	case kept.Epoch == last.Epoch && kept.Position <= last.Position, mutant.On(mutant.OldWitnessTrusted):
+		return nil // it fell behind what was compared before
+	case !based || kept.Position > oldest || uint64(oldest-kept.Position) > mostTraced:
+		return fmt.Errorf("%w: it is at %d", errIncomparable, kept.Position)
 	}
-	p.testified.note(kept)
+	// This node has forgotten its digest there, or restarted behind it. If the
+	// histories are one, the log's own records lead from there to what it knows.
+	switch traced, err := p.trace(ctx, kept, oldest); {
+	case err != nil:
+		return fmt.Errorf("%w: it is at %d: %w", errIncomparable, kept.Position, err)
+	case traced != digest:
+		return p.contradicted(kept, "the witness's digest there leads to %s at %d, this node computed %s", traced, oldest, digest)
+	}
+	p.testified.note(life, kept)
 	return nil
+}
+
+// mostTraced bounds how many records are read for one comparison.
+const mostTraced = 1 << 20
+
+// trace returns the digest that follows at a position from what the witness
+// keeps.
+func (p *partition) trace(ctx context.Context, kept Testimony, to events.Position) (events.Digest, error) {
+	p.n.stats.traced.Add(1)
+	d := kept.Digest
+	err := p.log.Read(ctx, kept.Position+1, to, func(batch []events.Delivery) error {
+		for i := range batch {
+			d = d.Next(batch[i].ID)
+		}
+		return nil
+	})
+	return d, err
 }
 
 func (p *partition) leftEpoch(e events.Epoch) bool {
@@ -202,6 +273,9 @@ func (p *partition) confirmBy(ctx context.Context, number uint64, s start, epoch
 		switch err := p.allowed(ctx, s, epoch, r, raise); {
 		case errors.Is(err, errUnwitnessed):
 			p.n.stats.unwitnessed.Add(1)
+		case errors.Is(err, errIncomparable):
+			p.doubt(err.Error())
+			return
 		case err != nil:
 			return
 		}
@@ -220,8 +294,6 @@ func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r 
 			// log gave the place to our pulse.
 			return p.contradicted(before, "the witness was at %d before the log gave %d to a new record", before.Position, r)
 		case before.Epoch == epoch:
-			// One that can't be compared is no reason to stop: raising it
-			// makes it comparable.
 			if err := p.agree(ctx, before); err != nil && !errors.Is(err, errUnwitnessed) {
 				return err
 			}
@@ -229,19 +301,29 @@ func (p *partition) allowed(ctx context.Context, s start, epoch events.Epoch, r 
 			return p.contradicted(before, "the witness knows epoch %s, which this log does not", before.Epoch)
 		}
 	}
-	from := Testimony{}
-	if before.Epoch != epoch {
-		from = before
-	}
 	if p.testified.covers(epoch, r) {
 		return nil
 	}
-	return raise(ctx, from)
+	return raise(ctx)
 }
 
-// raising raises the witness; from is what one of a left epoch keeps, to be
-// replaced.
-type raising func(ctx context.Context, from Testimony) error
+// doubt is told of every pulse that proves nothing, because this node's history
+// can't be compared with the witness's or has no base. A member that knows more
+// may help, by its next pulse. Else nobody is left who could tell a changed
+// history, and a new epoch is what puts an end to it.
+func (p *partition) doubt(why string) {
+	now := p.n.clock.Waiter() | 1
+	since := p.doubting.Load()
+	switch {
+	case since == 0:
+		p.doubting.CompareAndSwap(0, now)
+	case now-since >= 2*int64(p.n.cfg.Settings.PulseInterval()) && p.doubting.CompareAndSwap(since, 0):
+		p.openEpoch(why)
+	}
+}
+
+// raising raises the witness.
+type raising func(ctx context.Context) error
 
 // extend makes the node fresh as of when the pulse began, unless its history
 // changed since.
@@ -255,6 +337,7 @@ func (p *partition) extend(number uint64, epoch events.Epoch, holder int64) {
 			}
 		}
 		p.pulses.done(number)
+		p.doubting.Store(0)
 	}
 	p.mu.RUnlock()
 	if p.n.leaving.Load() {

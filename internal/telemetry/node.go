@@ -70,6 +70,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("redis_errors", "Operations of the shared tier that failed.", func(s *stats) uint64 { return s.SharedErrors }),
 			counter("witness_errors", "Operations of the witness that failed.", func(s *stats) uint64 { return s.WitnessErrors }),
 			counter("witness_omissions", "Pulses and writes that went on without the witness.", func(s *stats) uint64 { return s.Unwitnessed }),
+			counter("witness_traces", "Comparisons with an old witness that read the log from there.", func(s *stats) uint64 { return s.Traced }),
 			counter("fences_pruned", "Fences forgotten because no copy can be as old.", func(s *stats) uint64 { return s.Pruned }),
 			counter("acknowledgements_refused", "Acknowledgements of another history.", func(s *stats) uint64 { return s.AcksRefused }),
 			counter("disks_lost", "Times that the disk tier was given up.", func(s *stats) uint64 { return s.DisksLost }),

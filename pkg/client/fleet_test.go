@@ -58,8 +58,12 @@ func (f *fleet) config(name string) client.Config {
 	s := client.DefaultSettings()
 	s.Lease = 2 * time.Second
 	s.Partitions = max(1, f.partitions)
+	redis := ""
+	if f.redis != nil {
+		redis = f.redis.URL()
+	}
 	return client.Config{
-		Domain: "shop", NATSURL: f.nats.URL(), RedisURL: f.redis.URL(),
+		Domain: "shop", NATSURL: f.nats.URL(), RedisURL: redis,
 		DataDir: filepath.Join(f.dir, name), NodeID: name, L1Size: 8 << 20,
 		Create: true, Settings: &s,
 		Logger: slog.New(slog.NewTextHandler(testWriter{f.t}, &slog.HandlerOptions{Level: slog.LevelInfo})),

@@ -35,6 +35,7 @@ type Client struct {
 	redis   goredis.UniversalClient
 	l1      *memory.Cache
 	l2      *redis.Tier
+	witness *peers.Witness
 	l3      *disk.Store
 	warming warming
 
@@ -146,6 +147,9 @@ func (c *Client) build(ctx context.Context) error {
 	if err := c.buildTiers(settings, system, &deps); err != nil {
 		return err
 	}
+	if err := c.buildWitness(settings, &deps); err != nil {
+		return err
+	}
 	onRead, err := c.buildReport()
 	if err != nil {
 		return err
@@ -220,7 +224,6 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 		return err
 	}
 	deps.Shared = c.l2
-	deps.Witness = witnessPort{c.l2}
 	deps.Turns = turnsPort{c.l2}
 	return nil
 }
@@ -252,6 +255,9 @@ func (c *Client) release() error {
 	var errs []error
 	for _, x := range c.commits {
 		x.Close()
+	}
+	if c.witness != nil {
+		c.witness.Close()
 	}
 	if c.domain != nil {
 		c.domain.Close()

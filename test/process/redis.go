@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type RedisServer struct {
 	*Process
 	addr string
+	bus  int // of a member of a cluster
 }
 
 // Redis starts redis-server with args behind the defaults (loopback, a free
@@ -97,15 +99,44 @@ func (r *RedisServer) do(args ...any) {
 	}
 }
 
+// awaitReplicas waits until n replicas hold what the server holds.
+func (r *RedisServer) awaitReplicas(n int) {
+	r.t.Helper()
+	r.waitFor("its replicas", func() error {
+		for i := range n {
+			if err := r.says(fmt.Sprintf("slave%d:", i), "INFO", "replication"); err != nil {
+				return err
+			}
+		}
+		return r.says("state=online", "INFO", "replication")
+	})
+}
+
+// says returns nil if the answer to a command contains text.
+func (r *RedisServer) says(text string, args ...any) error {
+	answer, err := r.ask(args...)
+	if err == nil && !strings.Contains(answer, text) {
+		err = fmt.Errorf("%v: no %q in %s", args, text, answer)
+	}
+	return err
+}
+
 // try runs one command over a connection of its own.
 func (r *RedisServer) try(args ...any) error {
+	_, err := r.ask(args...)
+	return err
+}
+
+// ask is try with the answer as text; a list's elements have blanks between them.
+func (r *RedisServer) ask(args ...any) (string, error) {
 	c := goredis.NewClient(&goredis.Options{
 		Addr: r.addr, MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second,
-		ReadTimeout: 10 * time.Second, DisableIdentity: true, PoolSize: 1,
+		ReadTimeout: 10 * time.Second, DisableIdentity: true, PoolSize: 1, Protocol: 2,
 	})
 	defer c.Close()
-	if err := c.Do(context.Background(), args...).Err(); err != nil {
-		return fmt.Errorf("%v: %w", args, err)
+	answer, err := c.Do(context.Background(), args...).Result()
+	if err != nil {
+		return "", fmt.Errorf("%v: %w", args, err)
 	}
-	return nil
+	return strings.Trim(fmt.Sprint(answer), "[]"), nil
 }

@@ -238,7 +238,7 @@ func (w *World) judgeHistory(r *read, l *ledger) {
 		return // loaded now, whatever position the node had come to then
 	}
 	for i, b := range l.breaks {
-		if r.start < b+w.slowest(lease)+time.Microsecond || !l.witnessedBreak(i) || l.untold(i, r.start) {
+		if r.start < b+w.slowest(lease)+time.Microsecond || !l.witnessedBreak(i) {
 			continue
 		}
 		w.count.judged("G8 history")
@@ -272,11 +272,27 @@ func (w *World) lawless(r *read) bool {
 	return false
 }
 
-// unbracketed reports whether the log may have lost the intent of a bracket of
-// key, unwitnessed: then nobody is left to end it for a writer that does not.
+// unbracketed reports whether the log lost, unwitnessed, the intent of a bracket
+// of key that was open then: nobody is left to end it for a writer that does not
+// (G4b).
 func (w *World) unbracketed(key string) bool {
 	l := w.ledgers[node.Partition(key, len(w.ledgers))]
-	return w.plan.history == unwitnessed && slices.Contains(w.plan.bracketed, key) && l.brokenBetween(0, w.trace.now())
+	return slices.Contains(w.plan.bracketed, key) && slices.ContainsFunc(l.entries, func(e *entry) bool {
+		return e.lost != forever && !e.witnessed && slices.ContainsFunc(e.changes, func(c events.Change) bool {
+			i, ok := c.(*events.Intent)
+			return ok && i.Scope.Covers(key) && !l.ended(i.Bracket, e.lost)
+		})
+	})
+}
+
+// ended reports whether an end of the bracket landed before at.
+func (l *ledger) ended(id events.BracketID, at time.Duration) bool {
+	return slices.ContainsFunc(l.entries, func(e *entry) bool {
+		return e.at < at && slices.ContainsFunc(e.changes, func(c events.Change) bool {
+			end, ok := c.(*events.End)
+			return ok && end.Bracket == id
+		})
+	})
 }
 
 // settledHistory reports whether row's partition promises convergence: its log

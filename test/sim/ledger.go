@@ -45,9 +45,8 @@ type ledger struct {
 	entries  []*entry
 	next     events.Position // the first position not taken up yet
 	brackets map[events.BracketID]events.Scope
-	// breaks are when the log's history changed, trims when its beginning was
-	// cut off.
-	breaks, trims []time.Duration
+	// breaks are when the log's history changed.
+	breaks []time.Duration
 }
 
 func newLedger(w *World, index int, s *memlog.Stream) *ledger {
@@ -78,7 +77,12 @@ func (l *ledger) takeLocked() {
 		l.entries = append(l.entries, e)
 		r, err := events.DecodeRecord(d.Data)
 		if err != nil {
-			e.all = true
+			there := coherence.New()
+			there.Apply(coherence.Step{Mark: d.Mark, Err: err})
+			e.all, e.opens = true, there.Epoch() != 0
+			if e.opens {
+				e.epoch = there.Epoch()
+			}
 		}
 		e.changes = r.Changes
 		for _, c := range r.Changes {
@@ -177,28 +181,6 @@ func (l *ledger) trim(first events.Position) {
 		first = min(first, p)
 	}
 	l.stream.Trim(first)
-	l.trims = append(l.trims, l.w.trace.now())
-}
-
-// untold reports whether the i-th break may be unknown to every node at a
-// time, although a witness remembers it; the second is a hole (ADR 0015):
-//   - a later loss, which nobody witnessed, took the record of the epoch that
-//     followed it, and what is left is the history of before;
-//   - whoever had applied the lost records is gone, and the log was trimmed past
-//     the others: their digests begin in the middle, and can't be compared. A
-//     log that is trimmed so soon breaks the rule for its retention.
-func (l *ledger) untold(i int, at time.Duration) bool {
-	for j := i + 1; j < len(l.breaks); j++ {
-		if l.breaks[j] <= at && !l.witnessedBreak(j) {
-			return true
-		}
-	}
-	for _, t := range l.trims {
-		if l.breaks[i] <= t && t <= at {
-			return true
-		}
-	}
-	return false
 }
 
 // brokenBetween reports whether the history changed in [from, to].

@@ -333,6 +333,15 @@ func (c *cable) Follow(ctx context.Context, from events.Mark, sink events.Sink) 
 	})
 }
 
+func (c *cable) Read(ctx context.Context, first, last events.Position, sink events.Sink) error {
+	return c.l.Read(ctx, first, last, func(batch []events.Delivery) error {
+		if err := c.p.pass(ctx); err != nil {
+			return err
+		}
+		return sink(batch)
+	})
+}
+
 // faults is the noise between a process and the log.
 func (p *process) faults() memlog.Faults {
 	w, roll := p.w, newDice(p.w.plan.Seed, "log "+p.m.name+p.incarnation.String())

@@ -92,16 +92,10 @@ func (s *store) put(e tiers.Entry) error {
 func (s *store) raise(partition int, from, to node.Testimony) node.Testimony {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := s.witness[partition]
-	switch {
-	case held == (node.Testimony{}):
-	case held.Epoch == to.Epoch && held.Position >= to.Position:
-		return held
-	case held.Epoch != to.Epoch && held != from:
-		return held
+	if s.witness[partition].Yields(from, to) {
+		s.witness[partition] = to
 	}
-	s.witness[partition] = to
-	return to
+	return s.witness[partition]
 }
 
 // storePort is one process's way to the store.

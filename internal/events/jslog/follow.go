@@ -29,11 +29,22 @@ const (
 
 // Follow implements [events.Log].
 func (p *partition) Follow(ctx context.Context, from events.Mark, sink events.Sink) error {
+	return p.follow(ctx, events.NewContinuity(from), sink)
+}
+
+// Read implements [events.Log].
+func (p *partition) Read(ctx context.Context, first, last events.Position, sink events.Sink) error {
+	return events.ReadBy(first, last, sink, func(c *events.Continuity, sink events.Sink) error {
+		return p.follow(ctx, c, sink)
+	})
+}
+
+func (p *partition) follow(ctx context.Context, continuity *events.Continuity, sink events.Sink) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(p.closed, cancel)
 	defer stop()
-	f := &follower{p: p, continuity: events.NewContinuity(from), sink: sink}
+	f := &follower{p: p, continuity: continuity, sink: sink}
 	pause := reattachMin
 	for {
 		before := f.continuity.Last()

@@ -53,6 +53,50 @@ func testLive(t *testing.T, h Harness) {
 	}
 }
 
+func testRead(t *testing.T, h Harness) {
+	const n = 1500
+	want := newAuthor(h.Log).publish(t, n)
+	for _, r := range [][2]int{{0, n - 1}, {0, 0}, {n - 1, n - 1}, {700, 1300}} {
+		got, err := readRange(t, h.Log, want[r[0]].Position, want[r[1]].Position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, want[r[0]:r[1]+1])
+	}
+	mine := errors.New("mine")
+	if err := h.Log.Read(t.Context(), 1, 1, func([]events.Delivery) error { return mine }); err != mine {
+		t.Errorf("got %v, want the sink's error itself", err)
+	}
+	for _, r := range [][2]events.Position{{0, 1}, {2, 1}} {
+		if _, err := readRange(t, h.Log, r[0], r[1]); !errors.Is(err, events.ErrInvalid) {
+			t.Errorf("read from %d to %d: %v, want invalid", r[0], r[1], err)
+		}
+	}
+}
+
+func testReadGap(t *testing.T, h Harness) {
+	want := newAuthor(h.Log).publish(t, 20)
+	h.Trim(t, want[10].Position)
+	_, err := readRange(t, h.Log, want[5].Position, want[15].Position)
+	wantGap(t, err, want[5].Position-1, want[10].Position)
+	got, err := readRange(t, h.Log, want[10].Position, want[15].Position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, want[10:16])
+}
+
+func readRange(t *testing.T, l events.Log, first, last events.Position) (got []events.Delivery, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err = l.Read(ctx, first, last, func(batch []events.Delivery) error {
+		got = append(got, batch...)
+		return nil
+	})
+	return got, err
+}
+
 func testForeign(t *testing.T, h Harness) {
 	before := newAuthor(h.Log).publish(t, 1)[0]
 	from := upTo(t, h.Log, before.Position).Mark

@@ -61,6 +61,8 @@ var cases = []struct {
 	{"FollowFromMark", testFromMark},
 	{"FollowBacklogInBatches", testBacklog},
 	{"FollowLive", testLive},
+	{"ReadARange", testRead},
+	{"ReadPastATrimIsAGap", testReadGap},
 	{"ForeignMessageIsDelivered", testForeign},
 	{"SinkErrorEndsFollow", testSinkError},
 	{"ContextEndsFollow", testContextEnds},

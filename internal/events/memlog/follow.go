@@ -12,7 +12,18 @@ var errAgain = errors.New("memlog: attach again")
 
 // Follow implements [events.Log].
 func (l *Log) Follow(ctx context.Context, from events.Mark, sink events.Sink) error {
-	f := &follower{l: l, continuity: events.NewContinuity(from), sink: sink}
+	return l.follow(ctx, events.NewContinuity(from), sink)
+}
+
+// Read implements [events.Log].
+func (l *Log) Read(ctx context.Context, first, last events.Position, sink events.Sink) error {
+	return events.ReadBy(first, last, sink, func(c *events.Continuity, sink events.Sink) error {
+		return l.follow(ctx, c, sink)
+	})
+}
+
+func (l *Log) follow(ctx context.Context, continuity *events.Continuity, sink events.Sink) error {
+	f := &follower{l: l, continuity: continuity, sink: sink}
 	for {
 		err := l.ended(ctx)
 		if err == nil {

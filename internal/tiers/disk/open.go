@@ -172,6 +172,9 @@ func openPebble(cfg Config, dir string) (*pebble.DB, *death, error) {
 		Logger:             dt,
 		EventListener:      dt.listener(),
 	}
+	// Lookups by iterator don't mean that tables should be merged, and those by
+	// Get don't say so either.
+	o.Experimental.ReadSamplingMultiplier = -1
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}

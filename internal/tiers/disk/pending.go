@@ -147,7 +147,7 @@ func (c *commit) answer() chan error { return nil }
 func (c *commit) do(s *Store) error {
 	err := c.write()
 	if err == nil {
-		err = s.db.Apply(c.b, pebble.NoSync)
+		err = s.apply(c.b)
 	}
 	if err != nil {
 		// The store is dead before anybody could miss the commit.

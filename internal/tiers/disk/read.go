@@ -49,6 +49,13 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 			return found, nil
 		}
 	}
+	c, err := s.cursors.take(s.db)
+	if err != nil {
+		return Found{}, s.failed("lookup", err)
+	}
+	if c != nil {
+		return s.lookupBy(c, partition, key, dst)
+	}
 	n := names.Get().(*nameBuf)
 	defer names.Put(n)
 	n.b = append(appendName(n.b[:0], partition, kindKey), key...)
@@ -59,17 +66,42 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 		}
 		return Found{}, s.failed("lookup", err)
 	}
-	var found Found
-	fence, held, err := parseRow(row)
-	if err == nil {
-		found = s.found(key, change{fence, held}, dst)
-	} else {
-		s.corrupt.Add(1)
-	}
+	found, err := s.foundIn(key, row, dst)
 	if cerr := closer.Close(); cerr != nil {
 		return Found{}, s.failed("lookup", cerr)
 	}
 	return found, err
+}
+
+// lookupBy is Lookup by a cursor, which it gives back.
+func (s *Store) lookupBy(c *cursor, partition int, key string, dst []byte) (Found, error) {
+	c.name = append(appendName(c.name[:0], partition, kindKey), key...)
+	var row []byte
+	there := c.it.SeekPrefixGE(c.name)
+	err := c.it.Error()
+	if there && err == nil {
+		row, err = c.it.ValueAndErr()
+	}
+	if err != nil {
+		c.close()
+		return Found{}, s.failed("lookup", err)
+	}
+	var found Found
+	if there {
+		found, err = s.foundIn(key, row, dst)
+	}
+	s.cursors.give(c)
+	return found, err
+}
+
+// foundIn is found in a row as it lies on disk.
+func (s *Store) foundIn(key string, row, dst []byte) (Found, error) {
+	fence, held, err := parseRow(row)
+	if err != nil {
+		s.corrupt.Add(1)
+		return Found{}, err
+	}
+	return s.found(key, change{fence, held}, dst), nil
 }
 
 // found copies a row into the caller's memory, without a value that can't be

@@ -30,6 +30,7 @@ type Store struct {
 	jobs    chan job      // to the writer; closed by Close, when nobody is inside
 	writer  chan struct{} // closed when the writer has ended
 	pending pending       // commits among the jobs
+	cursors cursors
 
 	inside  atomic.Int64 // calls that are in pebble, or wait for the writer
 	closed  atomic.Bool
@@ -192,7 +193,7 @@ func (s *Store) awaitWriter() bool {
 
 func (s *Store) closePebble() error {
 	done := make(chan error, 1)
-	go func() { done <- s.death.caught(func() error { return s.death.close(s.db) }) }()
+	go func() { done <- s.death.caught(func() error { s.cursors.drop(); return s.death.close(s.db) }) }()
 	select {
 	case err := <-done:
 		return err

@@ -3,8 +3,6 @@ package disk
 import (
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/tiertest"
 )
@@ -24,7 +22,7 @@ func plant(t testing.TB, s *Store, key string, row []byte) {
 	t.Helper()
 	name := append(appendName(nil, s.cfg.Partition(key), kindKey), key...)
 	s.filter.add(key)
-	if err := s.db.Set(name, row, pebble.NoSync); err != nil {
+	if err := s.set(name, row); err != nil {
 		t.Fatal(err)
 	}
 }

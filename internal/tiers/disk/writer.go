@@ -32,6 +32,20 @@ func (s *Store) write() {
 	}
 }
 
+// apply writes b, so that lookups that begin from now on see it.
+func (s *Store) apply(b *pebble.Batch) error {
+	err := s.db.Apply(b, pebble.NoSync)
+	s.cursors.wrote()
+	return err
+}
+
+// set is apply of one row.
+func (s *Store) set(name, row []byte) error {
+	err := s.db.Set(name, row, pebble.NoSync)
+	s.cursors.wrote()
+	return err
+}
+
 // submit hands j to the writer and waits.
 func (s *Store) submit(j job) error {
 	if !s.enter() {
@@ -81,7 +95,7 @@ func (f *fill) answer() chan error { return f.done }
 func (f *fill) do(s *Store) error {
 	name, row, refused := s.weigh(f.partition, f.e, f.alive)
 	if row != nil {
-		if err := s.db.Set(name, row, pebble.NoSync); err != nil {
+		if err := s.set(name, row); err != nil {
 			return s.failed("fill", err)
 		}
 	}
@@ -123,7 +137,7 @@ func (f *fillAll) do(s *Store) error {
 	if b.Empty() {
 		return nil
 	}
-	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+	if err := s.apply(b); err != nil {
 		return s.failed("fill", err)
 	}
 	return nil
@@ -223,7 +237,7 @@ func (r *remove) do(s *Store) error {
 			return s.failed("remove", err)
 		}
 	}
-	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+	if err := s.apply(b); err != nil {
 		return s.failed("remove", err)
 	}
 	return nil

@@ -81,8 +81,10 @@ func New(cfg Config) (*Cache, error) {
 	case cfg.Partitions < 0 || cfg.Partitions > 1 && cfg.Partition == nil:
 		return nil, fmt.Errorf("%w memory tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
 	}
+	free := freecache.NewCacheCustomTimer(cfg.Bytes, timer(cfg.Ticks))
+	askHugePages(free)
 	return &Cache{
-		free:   freecache.NewCacheCustomTimer(cfg.Bytes, timer(cfg.Ticks)),
+		free:   free,
 		guards: newGuards(cfg.GuardSlots, cfg.Partitions, cfg.Partition),
 		door:   newDoor(cfg.Bytes),
 	}, nil

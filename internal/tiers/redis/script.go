@@ -50,18 +50,18 @@ return 1
 // raiseText raises the witness; see [Tier.RaiseWitness].
 //
 // KEYS[1] the name
-// ARGV[1] the witness that the caller replaces, ARGV[2] the new one, each 16
+// ARGV[1] the witness that the caller has compared, ARGV[2] the new one, each 16
 // digits of epoch, 16 of position, 32 of digest
 //
 // The answer is the witness that is stored afterwards.
 const raiseText = `
 local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'string' and #held == 64 and not string.find(held, '[^0-9a-f]') then
-	local sameEpoch = string.sub(held, 1, 16) == string.sub(ARGV[2], 1, 16)
-	if sameEpoch and string.sub(held, 17, 32) >= string.sub(ARGV[2], 17, 32) then
+	local epoch, position = string.sub(held, 1, 16), string.sub(held, 17, 32)
+	if epoch == string.sub(ARGV[2], 1, 16) and position >= string.sub(ARGV[2], 17, 32) then
 		return held
 	end
-	if not sameEpoch and held ~= ARGV[1] then
+	if epoch ~= string.sub(ARGV[1], 1, 16) or position >= string.sub(ARGV[1], 17, 32) and held ~= ARGV[1] then
 		return held
 	end
 end

@@ -68,6 +68,8 @@ type Tier struct {
 	now     func() time.Time
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	lanes   lanes
+	// reload has a Cluster's client look who its masters are; nil otherwise.
+	reload func(context.Context)
 
 	inside atomic.Int64
 	count  counters
@@ -102,6 +104,9 @@ func New(cfg Config) (*Tier, error) {
 		payload: cfg.MaxPayload,
 		now:     cfg.Now,
 		breaker: newBreaker(cfg.Breaker),
+	}
+	if c, ok := cfg.Client.(*goredis.ClusterClient); ok {
+		t.reload = c.ReloadState // in the background, and one at a time
 	}
 	t.lanes = lanes{send: t.send, limit: cfg.Timeout, free: cfg.Lanes}
 	return t, nil
@@ -340,7 +345,14 @@ func (t *Tier) send(ctx, caller context.Context, cmds []goredis.Cmder) {
 		_ = p.BatchProcess(ctx, cmds...)
 		_, _ = p.Exec(ctx)
 	}
-	done(failure(caller, cmds))
+	err = failure(caller, cmds)
+	if err != nil && t.reload != nil {
+		// The client asks by itself when a server sends it elsewhere; a master
+		// that is dead sends nobody, and its replica's rise would go unnoticed for
+		// a minute.
+		t.reload(caller)
+	}
+	done(err)
 }
 
 func (t *Tier) unavailable(op string, err error) error {

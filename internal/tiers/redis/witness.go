@@ -57,13 +57,15 @@ func (t *Tier) witnessName(partition int) string {
 // comparisons, and returns the witness that is stored afterwards:
 //
 //   - none is stored, or something that is none: to is stored;
-//   - one of to's epoch is stored: to replaces it if its position is higher.
-//     At an equal position the caller compares digests: two that differ prove
-//     two histories;
-//   - one of another epoch is stored: to replaces it only if it is from, the
-//     witness that the caller saw and knows to be the end of the epoch that
-//     to's epoch follows. Epochs have no order, so that nothing else could
-//     tell a late raise of a history that is over from a new one.
+//   - one of to's epoch is stored, at its position or higher: it stays. At an
+//     equal position the caller compares digests: two that differ prove two
+//     histories;
+//   - one that is from, or lower in from's epoch, is stored: to replaces it.
+//     The caller has compared from with the history that to is of, or knows its
+//     epoch to be one that to's epoch followed;
+//   - any other stays, for the caller to compare and to ask again. It may be the
+//     only evidence of a history that was lost. Epochs have no order, so that
+//     nothing else could tell a late raise of a history that is over either.
 //
 // It is safe to repeat. The error is a [tiers.ErrUnavailable]; the witness may
 // have been raised nevertheless.

@@ -20,22 +20,25 @@ func TestWitness(t *testing.T) {
 			const high = 1 << 53
 			none := Witness{}
 			for i, step := range []struct{ from, to, want Witness }{
-				{none, w(1, 10, 1), w(1, 10, 1)},               // the first
-				{none, w(1, 10, 1), w(1, 10, 1)},               // again
-				{none, w(1, 10, 2), w(1, 10, 1)},               // a diverged history at the same place
-				{none, w(1, 9, 3), w(1, 10, 1)},                // late
-				{none, w(1, 16, 4), w(1, 16, 4)},               // 10 < 16 in hexadecimal, too
-				{none, w(1, high, 5), w(1, high, 5)},           // doubles can't tell
-				{none, w(1, high+1, 6), w(1, high+1, 6)},       // these
-				{none, w(1, high, 5), w(1, high+1, 6)},         // two
-				{none, w(2, 1, 7), w(1, high+1, 6)},            // another epoch, from nowhere
-				{w(1, high, 5), w(2, 1, 7), w(1, high+1, 6)},   // from an older witness
-				{w(1, high+1, 9), w(2, 1, 7), w(1, high+1, 6)}, // from a diverged one
-				{w(1, high+1, 6), w(2, 1, 7), w(2, 1, 7)},      // from what is stored
-				{w(1, high+1, 6), w(2, 1, 7), w(2, 1, 7)},      // again
-				{none, w(1, 1<<60, 8), w(2, 1, 7)},             // a straggler of the old epoch
-				{w(1, high+1, 6), w(2, 5, 8), w(2, 5, 8)},      // same epoch: from does not matter
-				{none, w(1<<63+5, 1, 7), w(2, 5, 8)},           // epochs have no order
+				{none, w(1, 10, 1), w(1, 10, 1)},                  // the first
+				{none, w(1, 10, 1), w(1, 10, 1)},                  // again
+				{none, w(1, 10, 2), w(1, 10, 1)},                  // a diverged history at the same place
+				{none, w(1, 9, 3), w(1, 10, 1)},                   // late
+				{none, w(1, 16, 4), w(1, 10, 1)},                  // not compared
+				{w(1, 10, 2), w(1, 16, 4), w(1, 10, 1)},           // compared with another history
+				{w(1, 9, 1), w(1, 16, 4), w(1, 10, 1)},            // not compared that far
+				{w(1, 10, 1), w(1, 16, 4), w(1, 16, 4)},           // 10 < 16 in hexadecimal, too
+				{w(1, 17, 9), w(1, high, 5), w(1, high, 5)},       // it fell behind what was compared
+				{w(1, high, 5), w(1, high+1, 6), w(1, high+1, 6)}, // doubles can't tell
+				{w(1, high, 5), w(1, high, 5), w(1, high+1, 6)},   // these two
+				{none, w(2, 1, 7), w(1, high+1, 6)},               // another epoch, from nowhere
+				{w(1, high, 5), w(2, 1, 7), w(1, high+1, 6)},      // from an older witness
+				{w(1, high+1, 9), w(2, 1, 7), w(1, high+1, 6)},    // from a diverged one
+				{w(1, high+1, 6), w(2, 1, 7), w(2, 1, 7)},         // from what is stored
+				{w(1, high+1, 6), w(2, 1, 7), w(2, 1, 7)},         // again
+				{w(1, high+2, 6), w(1, 1<<60, 8), w(2, 1, 7)},     // a straggler of the old epoch
+				{w(2, 1, 7), w(2, 5, 8), w(2, 5, 8)},
+				{none, w(1<<63+5, 1, 7), w(2, 5, 8)}, // epochs have no order
 				{w(2, 5, 8), w(1<<63+5, 1<<63+1, 7), w(1<<63+5, 1<<63+1, 7)},
 			} {
 				got, err := tier.RaiseWitness(t.Context(), 3, step.from, step.to)

@@ -1,0 +1,79 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/node"
+)
+
+// keeper is a witness that can be out of reach.
+type keeper struct {
+	kept node.Testimony
+	away bool
+}
+
+var errAway = errors.New("away")
+
+func (k *keeper) Read(context.Context, int) (node.Testimony, error) {
+	if k.away {
+		return node.Testimony{}, errAway
+	}
+	return k.kept, nil
+}
+
+func (k *keeper) Raise(_ context.Context, _ int, from, to node.Testimony) (node.Testimony, error) {
+	if k.away {
+		return node.Testimony{}, errAway
+	}
+	if k.kept.Yields(from, to) {
+		k.kept = to
+	}
+	return k.kept, nil
+}
+
+// While Redis is away the members are the witness, and what they were told is
+// not forgotten when Redis comes back with less.
+func TestMembersStandInForRedis(t *testing.T) {
+	at := func(p events.Position) node.Testimony {
+		return node.Testimony{Epoch: 1, Position: p, Digest: events.Digest{byte(p)}}
+	}
+	first, reserve := &keeper{}, &keeper{}
+	w := &reserveWitness{first: first, reserve: reserve, told: make([]atomic.Bool, 1)}
+	raise := func(from, to, want events.Position) {
+		t.Helper()
+		if got, err := w.Raise(t.Context(), 0, at(from), at(to)); err != nil || got != at(want) {
+			t.Fatalf("raise to %d: %v, %v, want %d", to, got, err, want)
+		}
+	}
+	reads := func(want events.Position) {
+		t.Helper()
+		if got, err := w.Read(t.Context(), 0); err != nil || got != at(want) {
+			t.Fatalf("read %v, %v, want %d", got, err, want)
+		}
+	}
+	raise(0, 1, 1)
+	reads(1)
+	if reserve.kept != (node.Testimony{}) {
+		t.Fatal("the members were told though Redis was there")
+	}
+	first.away = true
+	reserve.away = true
+	if _, err := w.Read(t.Context(), 0); !errors.Is(err, errAway) {
+		t.Fatalf("read without any: %v", err)
+	}
+	if _, err := w.Raise(t.Context(), 0, at(1), at(2)); !errors.Is(err, errAway) {
+		t.Fatalf("raise without any: %v", err)
+	}
+	reserve.away = false
+	raise(1, 2, 2)
+	reads(2)
+	first.away = false
+	reads(2) // Redis keeps 1
+	raise(2, 3, 3)
+	reserve.kept = at(9)
+	reads(3) // Redis has caught up, nobody asks the members
+}
