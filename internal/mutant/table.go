@@ -163,6 +163,8 @@ const (
 	PulsesProlong
 	LoadsNotAdmitted
 	UntaggedNegativeLasts
+	BatchTakesNoTurns
+	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
 )
@@ -353,6 +355,8 @@ var all = [...]Info{
 	PulsesProlong:            {PulsesProlong, "pulses-prolong", "P49", "a member that pulses and applies nothing makes a writer wait for a lease that never ends"},
 	LoadsNotAdmitted:         {LoadsNotAdmitted, "loads-not-admitted", "P50", "loads begin at once, however many there are"},
 	UntaggedNegativeLasts:    {UntaggedNegativeLasts, "untagged-negative-lasts", "P8", "that something does not exist is known for as long as its loader says, though nothing names what would change that"},
+	BatchTakesNoTurns:        {BatchTakesNoTurns, "batch-takes-no-turns", "G10", "keys that miss together are loaded by every node that misses them"},
+	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 }

@@ -72,13 +72,15 @@ type auditor struct {
 	armed, tracking atomic.Bool
 	taken           chan Sighting
 
-	seen  []fenceLog // by partition
-	count auditCounts
-	reach histogram
+	seen []fenceLog // by partition
+	// rereadAt is when the log was last read again, in waiter time.
+	rereadAt int64
+	count    auditCounts
+	reach    histogram
 }
 
 type auditCounts struct {
-	reads, byLog, byPeer, logViolations, peerViolations, abstained, writes atomic.Uint64
+	reads, byLog, reread, unknown, byPeer, logViolations, peerViolations, abstained, writes atomic.Uint64
 }
 
 // AuditStats are what the auditor has counted since the node was built.
@@ -87,6 +89,11 @@ type AuditStats struct {
 	// that the fences of the log, or another node, could judge; Abstained those
 	// that the other node could not.
 	Reads, CheckedByLog, CheckedByPeer, Abstained uint64
+	// Reread are those of CheckedByLog for which the log's records were read
+	// again; UnknownByLog are the reads that the log could not judge, because
+	// what it would take is forgotten or of another epoch. Reads is the sum of
+	// CheckedByLog and UnknownByLog.
+	Reread, UnknownByLog uint64
 	// ViolationsByLog and ViolationsByPeer are copies that should not have been
 	// served. Each is a breach of a guarantee, or damage.
 	ViolationsByLog, ViolationsByPeer uint64
@@ -108,7 +115,7 @@ func (a *auditor) init(n *Node) {
 func (a *auditor) stats() AuditStats {
 	c := &a.count
 	return AuditStats{
-		Reads: c.reads.Load(), CheckedByLog: c.byLog.Load(), CheckedByPeer: c.byPeer.Load(), Abstained: c.abstained.Load(),
+		Reads: c.reads.Load(), CheckedByLog: c.byLog.Load(), Reread: c.reread.Load(), UnknownByLog: c.unknown.Load(), CheckedByPeer: c.byPeer.Load(), Abstained: c.abstained.Load(),
 		ViolationsByLog: c.logViolations.Load(), ViolationsByPeer: c.peerViolations.Load(),
 		Writes: c.writes.Load(), Reach: a.reach.snapshot(),
 	}
@@ -166,13 +173,7 @@ func (a *auditor) run(ctx context.Context) error {
 // judge has a sighting judged by everybody who can.
 func (a *auditor) judge(ctx context.Context, s Sighting) {
 	a.count.reads.Add(1)
-	if at, known := a.seen[s.Partition].killer(s); at != 0 {
-		a.count.byLog.Add(1)
-		a.count.logViolations.Add(1)
-		a.report(s, "the log's fence", "fence", at)
-	} else if known {
-		a.count.byLog.Add(1)
-	}
+	a.judgeByLog(ctx, s)
 	member, ok := a.anyOther(s.Partition)
 	if a.peers == nil || !ok {
 		return
@@ -188,6 +189,30 @@ func (a *auditor) judge(ctx context.Context, s Sighting) {
 		a.report(s, "another node", "member", string(member.Node))
 	default:
 		a.count.byPeer.Add(1)
+	}
+}
+
+// judgeByLog has the log's records judge, or else the list of what came by.
+func (a *auditor) judgeByLog(ctx context.Context, s Sighting) {
+	var at events.Position
+	var known bool
+	if a.mayReread() {
+		if at, known = a.reread(ctx, s); known || at != 0 {
+			a.count.reread.Add(1)
+		}
+	}
+	if at == 0 && !known {
+		at, known = a.seen[s.Partition].killer(s)
+	}
+	switch {
+	case at != 0:
+		a.count.byLog.Add(1)
+		a.count.logViolations.Add(1)
+		a.report(s, "the log's fence", "fence", at)
+	case known:
+		a.count.byLog.Add(1)
+	default:
+		a.count.unknown.Add(1)
 	}
 }
 

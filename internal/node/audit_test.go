@@ -114,3 +114,33 @@ func TestAuditorFindsAStaleCopy(t *testing.T) {
 		})
 	})
 }
+
+// What the list of fences has forgotten the log still has: the records themselves
+// are read again, and what they can't tell either counts as checked nowhere.
+func TestAuditorReadsTheLogAgain(t *testing.T) {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, b := audited(f, func(m node.Memory) node.Memory { return deaf{m} })
+		if _, err := a.get("k", node.ReadOptions{Load: loads("old")}); err != nil {
+			t.Fatal(err)
+		}
+		b.invalidate(ofK)
+		f.caughtUp(a)
+		a.ForgetAuditedFences()
+		f.await("the log to tell", func() bool {
+			_, _ = a.get("k", node.ReadOptions{})
+			s := a.Stats().Audit
+			return s.ViolationsByLog > 0 && s.Reread > 0
+		})
+		f.trim()
+		a.ForgetAuditedFences()
+		before := a.Stats().Audit
+		f.await("reads that nobody can judge", func() bool {
+			_, _ = a.get("k", node.ReadOptions{})
+			return a.Stats().Audit.UnknownByLog > before.UnknownByLog+3
+		})
+		s := a.Stats().Audit
+		if s.CheckedByLog != before.CheckedByLog || s.CheckedByLog+s.UnknownByLog != s.Reads {
+			t.Errorf("%+v, then %+v", before, s)
+		}
+	})
+}

@@ -88,6 +88,7 @@ type want struct {
 
 	flight *flight
 	mine   bool
+	turn   *held // to load it; nil: none
 	scope  *loadScope
 	since  uint64
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // loadRest loads what no tier had: each key joins the load of it that runs, if
-// it may, and all others make one call of the loader, whose births are taken
-// before it.
+// it may, in this process or in another; all others make one call of the loader,
+// whose births are taken before it.
 func (b *batch) loadRest(ctx context.Context) {
 	rest := b.rest(ctx)
 	for try := 0; len(rest) > 0; try++ {
@@ -25,7 +25,7 @@ func (b *batch) loadRest(ctx context.Context) {
 			}
 		}
 		if len(mine) > 0 {
-			b.n.flyMany(ctx, mine, b.load)
+			b.n.flyMany(ctx, mine, b.one, b.load)
 		}
 		rest = b.land(ctx, rest)
 	}
@@ -55,7 +55,7 @@ func (b *batch) rest(ctx context.Context) (rest []*want) {
 		}
 	}
 	if len(reloads) > 0 {
-		b.n.flyMany(ctx, reloads, b.load) // nobody waits for them
+		b.n.flyMany(ctx, reloads, b.one, b.load) // nobody waits for them
 	}
 	return rest
 }
@@ -109,55 +109,14 @@ func (b *batch) failed(ctx context.Context, w *want, r Result, err error) {
 	w.answer(r, err)
 }
 
-// flyMany runs one load of several keys in a goroutine of its own.
-func (n *Node) flyMany(ctx context.Context, ws []*want, load BatchLoader) {
-	lead := &loadScope{outer: scopeOf(ctx), level: ws[0].scope.level}
-	keys := make([]string, len(ws))
-	for i, w := range ws {
-		keys[i] = w.Key
-		lead.each = append(lead.each, w.scope)
-		lead.require(w.scope.need)
-		lead.unknown = lead.unknown || w.scope.unknown
-	}
-	started := n.crew.Go(func() {
-		ctx, cancel := n.loadContext(ctx)
-		defer cancel()
-		loaded, err := n.askMany(ctx, lead, keys, load)
-		var kept []*want
-		for _, w := range ws {
-			f := w.flight
-			l, ok := loaded[w.Key]
-			switch {
-			case err != nil:
-				f.err = err
-			case !ok:
-				f.err = ErrNotFound
-			default:
-				keep := false
-				if keep, f.err = n.keep(w.p, f, w.scope, w.Key, l); keep {
-					kept = append(kept, w)
-					n.replicate(w.p, f.entry)
-				}
-			}
-			w.p.flights.land(w.Key, f)
-		}
-		n.shareMany(ctx, kept)
-	})
-	if !started {
+// flyMany runs the loads of several keys in a goroutine of their own.
+func (n *Node) flyMany(ctx context.Context, ws []*want, one ReadOptions, load BatchLoader) {
+	if !n.crew.Go(func() { n.loadInTurns(ctx, ws, one, load) }) {
 		for _, w := range ws {
 			w.flight.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
 			w.p.flights.land(w.Key, w.flight)
 		}
 	}
-}
-
-// shareMany puts what was loaded into L2, so many at once that its adapter can
-// gather them.
-func (n *Node) shareMany(ctx context.Context, ws []*want) {
-	if n.shared == nil {
-		return
-	}
-	together(len(ws), func(i int) { n.keeper.share(ctx, ws[i].p, ws[i].flight.entry) })
 }
 
 // together calls f with 0 to n-1, a few at a time.

@@ -58,7 +58,7 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fen
 	scope := p.scope(ctx, key, f.birth, o.Level)
 	scope.unknown = o.inVain
 	started := n.crew.Go(func() {
-		h, answered := n.awaitTurn(ctx, p, key, f, fence, o)
+		h, answered := n.askTurn(p, key, f, fence, o).await(ctx)
 		if answered {
 			p.flights.land(key, f)
 			return

@@ -60,6 +60,8 @@ type held struct {
 	claim turn.Claim
 	// inShared and atOwner say where the turn may be held.
 	inShared, atOwner bool
+	// byShared: the last answer came from where inShared says.
+	byShared bool
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -68,20 +70,50 @@ type held struct {
 	running sync.WaitGroup // an extension
 }
 
-// awaitTurn returns once this node is to load f's key, with the turn that it
-// holds for that or nil, or once another node's load has answered: then f has
-// its value.
-func (n *Node) awaitTurn(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) (h *held, answered bool) {
+// asking is a load on its way to its turn.
+type asking struct {
+	n   *Node
+	p   *partition
+	f   *flight
+	h   *held
+	ear *ear
+	r   turn.Request
+	// first is the answer to the first request, if that was made already.
+	first *turn.Taken
+}
+
+// askTurn prepares the request for the turn to load f's key. Nil: the load
+// takes none. Who got one calls await, once.
+func (n *Node) askTurn(p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) *asking {
 	if n.turns.line == nil || n.cfg.LoadAlone || o.LoadAlone || o.inVain || f.epoch == 0 || !p.accompanied() || p.lapsed() {
+		return nil
+	}
+	token := events.ID{Publisher: n.incarnation, Counter: n.turns.count.Add(1)}
+	h := &held{n: n, p: p, claim: turn.Claim{Epoch: f.epoch, Key: key, Token: token, Since: f.birth}}
+	from := fence.Newest()
+	return &asking{
+		n: n, p: p, f: f, h: h,
+		ear: n.turns.listen(key), // before asking, or the answer's announcement could be missed
+		r: turn.Request{
+			Claim: h.claim, Need: p.need(f.epoch, fence, o.Level), From: from,
+			Sure: max(from, events.Position(p.floor.Load())), For: n.cfg.Turn,
+		},
+	}
+}
+
+// await returns once this node is to load the key, with the turn that it
+// holds for that or nil, or once another node's load has answered: then the
+// flight has its value.
+func (q *asking) await(ctx context.Context) (h *held, answered bool) {
+	if q == nil {
 		return nil, false
 	}
+	n, p, f, key := q.n, q.p, q.f, q.r.Key
 	ctx, cancel := n.loadContext(ctx)
 	defer cancel()
-	token := events.ID{Publisher: n.incarnation, Counter: n.turns.count.Add(1)}
-	h = &held{n: n, p: p, claim: turn.Claim{Epoch: f.epoch, Key: key, Token: token, Since: f.birth}}
-	e := n.turns.listen(key) // before asking, or the answer's announcement could be missed
-	defer n.turns.unlisten(key, e)
-	began, soon := n.clock.Waiter(), false
+	defer n.turns.unlisten(key, q.ear)
+	// Of those who ask together, one may begin to hear what another has missed.
+	began, soon := n.clock.Waiter(), q.first != nil
 	until := began // when the turn that is waited for ends, as far as is known
 	defer func() {
 		n.stats.turnNanos.Add(uint64(n.clock.Waiter() - began))
@@ -89,33 +121,32 @@ func (n *Node) awaitTurn(ctx context.Context, p *partition, key string, f *fligh
 			n.stats.joinedFleet.Add(1)
 		}
 	}()
-	r := turn.Request{Claim: h.claim, Need: p.need(f.epoch, fence, o.Level), From: fence.Newest(), For: n.cfg.Turn}
 	for round := 0; round < turnRounds; {
 		if p.lapsed() {
 			break
 		}
-		r.Sure = max(r.From, events.Position(p.floor.Load()))
-		a, err := n.takeTurn(ctx, p, h, r, time.Duration(until-n.clock.Waiter()))
+		q.r.Sure = max(q.r.From, events.Position(p.floor.Load()))
+		a, err := q.take(ctx, time.Duration(until-n.clock.Waiter()))
 		if err != nil {
 			break
 		}
-		if a.Copy != nil && n.takeCopy(p, f, a.Copy) || a.Filled != nil && n.takeFilled(ctx, p, f, r.Need, a.Filled) {
+		if a.Copy != nil && n.takeCopy(p, f, a.Copy) || a.Filled != nil && n.takeFilled(ctx, p, f, q.r.Need, a.Filled) {
 			if a.Granted {
-				h.end(turn.Kept, nil)
+				q.h.end(turn.Kept, nil)
 			}
 			return nil, true
 		}
 		if a.Granted {
 			n.stats.led.Add(1)
-			h.keepUp()
-			return h, false
+			q.h.keepUp()
+			return q.h, false
 		}
 		if !a.Held {
-			r.Anew = true // what is there is of no use to us
+			q.r.Anew = true // what is there is of no use to us
 			round++
 			continue
 		}
-		r.Anew = false
+		q.r.Anew = false
 		until = n.clock.Waiter() + int64(a.Left)
 		fresh, err := n.turns.line.Hear(ctx, turn.Bucket(key))
 		soon = soon || fresh || err != nil
@@ -126,16 +157,16 @@ func (n *Node) awaitTurn(ctx context.Context, p *partition, key string, f *fligh
 		if soon {
 			left, soon = min(left, freshWait), false
 		}
-		switch got := n.hear(ctx, e, left); {
+		switch got := n.hear(ctx, q.ear, left); {
 		case got == nil:
 			if ctx.Err() != nil {
 				return nil, false
 			}
-		case got.Since < r.Need: // not the one that is waited for
+		case got.Since < q.r.Need: // not the one that is waited for
 		case got.Outcome == turn.Unshared:
 			return nil, false
 		case got.Outcome == turn.Kept:
-			if n.takeFilled(ctx, p, f, r.Need, got) || n.takeNear(ctx, p, f, key) {
+			if n.takeFilled(ctx, p, f, q.r.Need, got) || n.takeNear(ctx, p, f, key) {
 				return nil, true
 			}
 			round++
@@ -144,6 +175,15 @@ func (n *Node) awaitTurn(ctx context.Context, p *partition, key string, f *fligh
 		}
 	}
 	return nil, false
+}
+
+// take makes the next request, or returns the answer to one that was made.
+func (q *asking) take(ctx context.Context, known time.Duration) (turn.Answer, error) {
+	if t := q.first; t != nil {
+		q.first = nil
+		return t.Answer, t.Err
+	}
+	return q.n.takeTurn(ctx, q.p, q.h, q.r, known)
 }
 
 // hear waits for an announcement. Nil: none has come, and the turn that it

@@ -152,6 +152,14 @@ func (r redisPort) Take(ctx context.Context, q turn.Request) (turn.Answer, error
 	return a, nil
 }
 
+func (r redisPort) TakeMany(ctx context.Context, rs []turn.Request) []turn.Taken {
+	out := make([]turn.Taken, len(rs))
+	for i, q := range rs {
+		out[i].Answer, out[i].Err = r.Take(ctx, q)
+	}
+	return out
+}
+
 func (r redisPort) Extend(_ context.Context, c turn.Claim, d time.Duration) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

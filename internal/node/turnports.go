@@ -15,6 +15,9 @@ type Turns interface {
 	// Take asks for the turn to load a key, and looks at the shared copy of it
 	// in the same step. Asking again with the same token is safe.
 	Take(ctx context.Context, r turn.Request) (turn.Answer, error)
+	// TakeMany is Take for several keys in one trip. The answers stand where
+	// their requests do.
+	TakeMany(ctx context.Context, rs []turn.Request) []turn.Taken
 	// Extend prolongs a turn by d from now, and notes it again if it was
 	// forgotten. It returns false if another's is on.
 	Extend(ctx context.Context, c turn.Claim, d time.Duration) (bool, error)

@@ -167,13 +167,14 @@ func (n *Node) takeTurn(ctx context.Context, p *partition, h *held, r turn.Reque
 		h.inShared = true
 		a, err := n.turns.shared.Take(ctx, r)
 		if err == nil {
+			h.byShared = true
 			return a, nil
 		}
-		if known > 0 {
+		if known > 0 && h.byShared {
 			return turn.Answer{Held: true, Left: known}, nil
 		}
 	}
-	h.atOwner = true
+	h.atOwner, h.byShared = true, false
 	reply, err := n.askOwner(ctx, p, TurnRequest{Op: TakeTurn, Request: r})
 	return reply.Answer, err
 }

@@ -77,6 +77,11 @@ func (l *Line) Hear(ctx context.Context, bucket int) (fresh bool, err error) {
 		select {
 		case <-h.active:
 			return false, h.err
+		default:
+		}
+		select {
+		case <-h.active:
+			return h.err == nil, h.err // another began it, and nothing was heard when we asked
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}

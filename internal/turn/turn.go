@@ -54,6 +54,12 @@ type Answer struct {
 	Filled *Filled
 }
 
+// Taken is the answer to one of several requests, or why there is none.
+type Taken struct {
+	Answer
+	Err error
+}
+
 // Ended is what a holder learns when its turn ends.
 type Ended struct {
 	// Lost: the turn was not the holder's any more.

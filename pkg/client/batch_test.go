@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/raptorflow/tercet/pkg/client"
 )
@@ -129,6 +131,62 @@ func TestFallback(t *testing.T) {
 		}
 		if _, err := a.GetOrLoad(ctx, "k", down); err == nil {
 			t.Error("a read that allows no fallback got one")
+		}
+	})
+}
+
+// G10: ten members miss batches that overlap, with Redis and without, and each
+// key is loaded once.
+func TestBatchesLoadOnceInTheFleet(t *testing.T) {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		const members, size, apart = 10, 40, 15
+		var cs []*client.Client
+		for i := range members {
+			cs = append(cs, f.open(fmt.Sprint("m", i), func(c *client.Config) {
+				c.Settings.Lease = 15 * time.Second // ten members share this machine's few cores
+				c.RedisTimeout = 5 * time.Second    // the machine is busy, Redis is not away
+			}))
+		}
+		for _, c := range cs {
+			await(t, "everybody to know everybody", func() bool { return len(c.Node().Members()) == members })
+		}
+		for _, with := range []string{"redis", "owners"} {
+			if with == "owners" {
+				f.redis.Kill()
+			}
+			var mu sync.Mutex
+			loads := map[string]int{}
+			load := func(_ context.Context, keys []string) (map[string]client.Loaded, error) {
+				found := map[string]client.Loaded{}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, k := range keys {
+					loads[k]++
+					found[k] = client.Loaded{Value: []byte(k)}
+				}
+				return found, nil
+			}
+			var all sync.WaitGroup
+			for i, c := range cs {
+				all.Go(func() {
+					var keys []string
+					for k := range size {
+						keys = append(keys, fmt.Sprintf("%s:%d", with, i*apart+k))
+					}
+					got, err := c.GetOrLoadMany(t.Context(), keys, load)
+					if err != nil || len(got) != size {
+						t.Errorf("%d of %d values, %v", len(got), size, err)
+					}
+				})
+			}
+			all.Wait()
+			again := 0
+			for _, n := range loads {
+				again += n - 1
+			}
+			if want := (members-1)*apart + size; len(loads) != want || again != 0 {
+				t.Errorf("with %s: %d keys loaded, want %d; %d loads too many", with, len(loads), want, again)
+			}
 		}
 	})
 }

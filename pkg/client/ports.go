@@ -68,6 +68,10 @@ func (t turnsPort) Take(ctx context.Context, r turn.Request) (turn.Answer, error
 	return t.tier.TakeTurn(ctx, r)
 }
 
+func (t turnsPort) TakeMany(ctx context.Context, rs []turn.Request) []turn.Taken {
+	return t.tier.TakeTurns(ctx, rs)
+}
+
 func (t turnsPort) Extend(ctx context.Context, c turn.Claim, d time.Duration) (bool, error) {
 	return t.tier.ExtendTurn(ctx, c, d)
 }

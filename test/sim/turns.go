@@ -37,6 +37,14 @@ func (x *turnsPort) Take(ctx context.Context, r turn.Request) (a turn.Answer, er
 	return a, err
 }
 
+func (x *turnsPort) TakeMany(ctx context.Context, rs []turn.Request) []turn.Taken {
+	out := make([]turn.Taken, len(rs))
+	for i, r := range rs { // each may be lost by itself
+		out[i].Answer, out[i].Err = x.Take(ctx, r)
+	}
+	return out
+}
+
 func (x *turnsPort) Extend(ctx context.Context, c turn.Claim, d time.Duration) (ok bool, err error) {
 	err = x.trip(ctx, false, func() {
 		x.s.mu.Lock()

@@ -107,20 +107,34 @@ var errNoTurnName = errors.New("no turn can share the slot of this key")
 // TakeTurn asks for the turn to load r's key. It is safe to repeat. The error
 // is a [tiers.ErrUnavailable]; the turn may have been granted nevertheless.
 func (t *Tier) TakeTurn(ctx context.Context, r turn.Request) (turn.Answer, error) {
+	names, args, err := t.taking(r)
+	if err != nil {
+		return turn.Answer{}, t.unavailable("take turn", err)
+	}
+	cmd, err := t.turnScript(ctx, r.Epoch, takeSHA, takeText, names, args...)
+	if err != nil {
+		return turn.Answer{}, t.unavailable("take turn", err)
+	}
+	return t.taken(ctx, r, cmd)
+}
+
+// taking returns the names and the arguments of takeText.
+func (t *Tier) taking(r turn.Request) (names []string, args []any, err error) {
 	entry := t.name(r.Epoch, r.Key)
 	at, ok := t.turnName(entry)
 	if !ok {
-		return turn.Answer{}, t.unavailable("take turn", errNoTurnName)
+		return nil, nil, errNoTurnName
 	}
 	magic, epoch := "", ""
 	if !r.Anew {
 		magic, epoch = tiers.Mark(r.Epoch)
 	}
-	cmd, err := t.turnScript(ctx, r.Epoch, takeSHA, takeText, []string{at, entry},
-		holder(r.Claim), digits(r.Need), digits(r.From), digits(r.Sure), r.For.Milliseconds(), magic, epoch)
-	if err != nil {
-		return turn.Answer{}, t.unavailable("take turn", err)
-	}
+	return []string{at, entry},
+		[]any{holder(r.Claim), digits(r.Need), digits(r.From), digits(r.Sure), r.For.Milliseconds(), magic, epoch}, nil
+}
+
+// taken reads takeText's reply.
+func (t *Tier) taken(ctx context.Context, r turn.Request, cmd *goredis.Cmd) (turn.Answer, error) {
 	reply, err := cmd.Slice()
 	if err != nil || len(reply) != 3 {
 		return turn.Answer{}, t.unavailable("take turn", fmt.Errorf("malformed reply: %w", err))
@@ -182,11 +196,7 @@ func (t *Tier) ReleaseTurn(ctx context.Context, c turn.Claim) (turn.Ended, error
 // not know it.
 func (t *Tier) turnScript(ctx context.Context, epoch events.Epoch, sha, text string, keys []string, args ...any) (*goredis.Cmd, error) {
 	run := func(verb, script string) (*goredis.Cmd, error) {
-		all := append(make([]any, 0, 3+len(keys)+len(args)), verb, script, len(keys))
-		for _, k := range keys {
-			all = append(all, k)
-		}
-		cmd := goredis.NewCmd(ctx, append(all, args...)...)
+		cmd := scriptCmd(ctx, verb, script, keys, args)
 		return cmd, t.do(ctx, epoch, cmd)
 	}
 	cmd, err := run("evalsha", sha)
@@ -194,6 +204,14 @@ func (t *Tier) turnScript(ctx context.Context, epoch events.Epoch, sha, text str
 		cmd, err = run("eval", text)
 	}
 	return cmd, err
+}
+
+func scriptCmd(ctx context.Context, verb, script string, keys []string, args []any) *goredis.Cmd {
+	all := append(make([]any, 0, 3+len(keys)+len(args)), verb, script, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
+	}
+	return goredis.NewCmd(ctx, append(all, args...)...)
 }
 
 // turnName returns the name of the turn to load what lies under entry, in the
