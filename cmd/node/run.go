@@ -160,8 +160,11 @@ func newServers(ctx context.Context, c *config.Config, certs certificates, membe
 		s.http, err = httpapi.New(httpapi.Deps{Cache: member.Node(), Metrics: telemetry.Handler(registry), Events: intake, Logger: log}, httpapi.Config{
 			Addr: c.HTTP.Addr, Domain: c.Domain, Token: server.NewSecret(c.HTTP.Token), TLS: certs.http, MaxValue: c.MaxValue,
 		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	return s, nil
 }
 
 // run serves until ctx is done, a server fails or the node does.

@@ -20,7 +20,7 @@ func (a *app) rulesCommand() *cobra.Command {
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.rulesCheck(), a.rulesExplain(), a.rulesBacktest(), a.rulesSchema())
+	cmd.AddCommand(a.rulesCheck(), a.rulesExplain(), a.rulesBacktest(), a.rulesSchema(), a.deadRelease())
 	return cmd
 }
 

@@ -25,7 +25,6 @@ type seenFences struct {
 	last     events.Position
 	fences   []seenFence
 	names    int // in fences
-	marks    []events.Mark
 	brackets map[events.BracketID]events.Scope
 }
 
@@ -52,7 +51,6 @@ func (l *fenceLog) note(steps []coherence.Step) {
 			l.seenFences = seenFences{since: at - 1}
 		}
 		l.last = at
-		l.mark(s.Mark)
 		if s.Err != nil {
 			l.add(seenFence{at: at, scope: &events.Scope{All: true}})
 			continue

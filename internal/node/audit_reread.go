@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -20,24 +19,21 @@ const (
 	// rereadTimeout and maxReread, in records, bound one.
 	rereadTimeout = 2 * time.Second
 	maxReread     = 50_000
-	// One record in markEvery is remembered as a place to begin at, maxMarks of
-	// them: what a birth further back needs is read from the first record that
-	// is retained.
-	markEvery = 1024
-	maxMarks  = 4096
 )
-
-// enough ends a reading.
-var enough = errors.New("enough was read")
 
 // reread judges s by the log's records. known is false if they could not all be
 // read, or the epoch changed among them.
 func (a *auditor) reread(ctx context.Context, s Sighting) (at events.Position, known bool) {
+	if s.Claim <= s.Birth {
+		return 0, true // nothing can have come in between
+	}
+	if s.Claim-s.Birth > maxReread {
+		return 0, false
+	}
 	ctx, cancel := context.WithTimeout(ctx, rereadTimeout)
 	defer cancel()
 	var seen fenceLog
-	read := 0
-	err := a.n.parts[s.Partition].log.Follow(ctx, a.seen[s.Partition].markAt(s.Birth), func(batch []events.Delivery) error {
+	err := a.n.parts[s.Partition].log.Read(ctx, s.Birth+1, s.Claim, func(batch []events.Delivery) error {
 		steps := make([]coherence.Step, len(batch))
 		for i, d := range batch {
 			r, err := events.DecodeRecord(d.Data)
@@ -45,12 +41,9 @@ func (a *auditor) reread(ctx context.Context, s Sighting) (at events.Position, k
 		}
 		seen.note(steps)
 		seen.keep(s)
-		if read += len(batch); read >= maxReread || seen.last >= s.Claim {
-			return enough
-		}
 		return nil
 	})
-	if !errors.Is(err, enough) {
+	if err != nil {
 		return 0, false
 	}
 	return seen.killer(s)
@@ -65,29 +58,6 @@ func (a *auditor) mayReread() bool {
 	}
 	a.rereadAt = now
 	return true
-}
-
-// mark notes a record that a reading may begin behind.
-func (l *seenFences) mark(m events.Mark) {
-	if m.Position%markEvery != 0 {
-		return
-	}
-	if len(l.marks) == maxMarks {
-		l.marks = slices.Delete(l.marks, 0, maxMarks/2)
-	}
-	l.marks = append(l.marks, m)
-}
-
-// markAt returns the last marked record at or below p; the zero Mark if none is.
-func (l *fenceLog) markAt(p events.Position) (m events.Mark) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, at := range l.marks {
-		if at.Position <= p {
-			m = at
-		}
-	}
-	return m
 }
 
 // keep forgets the fences that are not about s.

@@ -18,14 +18,19 @@ import (
 // Execute runs a service's command until it ends by itself or a signal asks it
 // to (SIGINT, SIGTERM; a second one ends it at once), and returns the exit
 // code: 0 for a stop that was asked for, 2 for a configuration that can't work,
-// 1 for any other failure.
+// 1 for any other failure. It sends traces where the environment of OpenTelemetry
+// names a collector.
 func Execute(cmd *cobra.Command) int {
 	// What the Redis client says of single connections, the tier's breaker and
 	// counters say better.
 	goredis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
-	err := cmd.ExecuteContext(ctx)
+	flush, err := startTraces(ctx, cmd.Name())
+	if err == nil {
+		err = cmd.ExecuteContext(ctx)
+		flush()
+	}
 	asked := ctx.Err() != nil
 	stop()
 	switch {
