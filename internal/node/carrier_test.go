@@ -35,6 +35,7 @@ type listener struct {
 	keep   func(node.Shipment)
 	answer func(context.Context, int, []string) node.Shipment
 	turn   chan struct{} // one shipment at a time
+	gone   <-chan struct{}
 }
 
 func newCarrier() *carrier {
@@ -74,10 +75,14 @@ func (c *carrier) deliver(to events.NodeID, s node.Shipment) {
 	c.mu.Lock()
 	l, ok := c.of[to]
 	c.mu.Unlock()
-	if ok {
-		l.turn <- struct{}{}
+	if !ok {
+		return
+	}
+	select {
+	case l.turn <- struct{}{}:
 		l.keep(s)
 		<-l.turn
+	case <-l.gone: // it has ended since
 	}
 }
 
@@ -98,7 +103,7 @@ func (c *carrier) Fetch(ctx context.Context, from events.NodeID, partition int, 
 
 func (c *carrier) Listen(ctx context.Context, self events.NodeID, keep func(node.Shipment), answer func(context.Context, int, []string) node.Shipment) error {
 	c.mu.Lock()
-	c.of[self] = listener{keep, answer, make(chan struct{}, 1)}
+	c.of[self] = listener{keep, answer, make(chan struct{}, 1), ctx.Done()}
 	c.mu.Unlock()
 	<-ctx.Done()
 	c.mu.Lock()
