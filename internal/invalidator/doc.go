@@ -15,7 +15,7 @@
 //   - Order does not matter, and neither do duplicates: fences only rise.
 //   - A rule clears no more in a minute than its limit, whatever the number of
 //     processes. An event beyond it is acknowledged only once it is kept for
-//     the rule's release, or the rule's reach was fenced (docs/adr/0016).
+//     the rule's release, or the rule's reach was fenced (docs/adr/0017).
 //   - An event that is to settle is acknowledged after its second fence, one
 //     whose fences are gathered after their record.
 //
