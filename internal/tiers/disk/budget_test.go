@@ -29,6 +29,33 @@ func sizeOf(dir string) (sum int64) {
 	return sum
 }
 
+// While there is room nothing is evicted, however often the hand comes by.
+func TestNothingIsEvictedWhileThereIsRoom(t *testing.T) {
+	s := open1(t, Config{Dir: t.TempDir(), Budget: leastBudget})
+	b := s.Batch(0)
+	const keys = 100
+	for k := range keys {
+		b.PutEntry(tiertest.Entry(t, fmt.Sprint("key:", k), events.Position(k+1), "v"))
+	}
+	mustCommit(t, b)
+	settle(t, s)
+	h := newHand(s)
+	for range 20 {
+		if err := h.step(h.idly()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle(t, s)
+	if n := s.Stats().Evicted; n != 0 {
+		t.Errorf("evicted %d of %d", n, keys)
+	}
+	for k := range keys {
+		if found, err := s.Lookup(fmt.Sprint("key:", k), nil); err != nil || found.Entry == nil {
+			t.Fatalf("key:%d is gone: %v", k, err)
+		}
+	}
+}
+
 // Twelve times as much as there is room for goes through, and never more than a
 // tenth over the budget lies on disk. No fence is lost of it.
 func TestBudget(t *testing.T) {

@@ -82,11 +82,7 @@ func (s *Store) sweep() {
 			return
 		case <-s.meter.wake:
 		case <-idle.C:
-			share := 0.0
-			if h.barren {
-				share = 0.5
-			}
-			if h.step(share) != nil || h.relieve() != nil {
+			if h.step(h.idly()) != nil || h.relieve() != nil {
 				return
 			}
 		}
@@ -98,6 +94,15 @@ func (s *Store) sweep() {
 			}
 		}
 	}
+}
+
+// idly is the share of a step that nothing but the time has come for: none,
+// unless there is too much and a whole turn found nothing to take.
+func (h *hand) idly() float64 {
+	if h.barren && h.s.meter.over() > 0 {
+		return 0.5
+	}
+	return 0
 }
 
 // relieve has pebble merge a stretch of the rows where much of what the disk
