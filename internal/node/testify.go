@@ -181,6 +181,9 @@ func (p *partition) raiseTo(ctx context.Context, t Testimony) error {
 // agree compares what the witness keeps with this node's history. If the
 // witness is ahead, that takes until this node has come there too.
 func (p *partition) agree(ctx context.Context, kept Testimony) error {
+	if last, _ := p.testified.compared(); kept == last && uint64(kept.Epoch) == p.epoch.Load() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.Lease)
 	defer cancel()
 	if err := p.until(ctx, func() bool {

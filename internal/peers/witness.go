@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,61 +14,68 @@ import (
 )
 
 // Witness keeps testimonies with all members of a domain, each in its memory:
-// what a member was told outlives whoever told it, as long as the one or the other
-// runs. Whoever asks gets the strongest of the answers. It serves one node, and
-// is safe for concurrent use.
+// what a member was told outlives whoever told it. It serves one node, and is
+// safe for concurrent use.
 //
-// Subject: tercet.<domain>.ack.witness, answered to the inbox that is named.
+// A raise is told to everybody, at once or within ten milliseconds, and not waited
+// for; so what the others have raised is here, and reading costs nothing. Only the
+// first reading of a partition waits for what the others know. Who is told of a
+// raise that does not follow from what it keeps says so, and the next operation
+// of whoever raised returns that, to be compared.
+//
+// Subject: tercet.<domain>.ack.witness.
 type Witness struct {
 	nc      *nats.Conn
 	subject string
 	self    events.Incarnation
-	others  func() []events.Incarnation
 	sub     *nats.Subscription
+	inbox   *nats.Subscription
 
-	mu     sync.Mutex
-	kept   map[int]node.Testimony // by partition
-	missed map[events.Incarnation]int
+	mu    sync.Mutex
+	parts map[int]*kept
+}
+
+// kept is what one partition's testimony is here.
+type kept struct {
+	t node.Testimony
+	// objection is what another member keeps, or has told, and what t does not
+	// follow from: it is to be compared. resolved is the last that was.
+	objection, resolved node.Testimony
+	asked               time.Time
+	answered            chan struct{} // closed when the first question's time is over
+	// What is to be told: from what was told last to t.
+	told    node.Testimony
+	toldAt  time.Time
+	telling *time.Timer
 }
 
 var _ node.Witness = (*Witness)(nil)
 
 const (
-	// witnessPatience is how long the members have to answer, and silentPatience
-	// if none of them has answered of late.
+	// witnessPatience is how long a node that starts waits for what others
+	// know.
 	witnessPatience = 100 * time.Millisecond
-	silentPatience  = 10 * time.Millisecond
-	// mostMissed is how many answers in a row a member may owe until nobody
-	// waits for it any more. One that answers again is waited for again.
-	mostMissed = 2
+	// askEvery is how often it asks again, without waiting: it may have missed
+	// what was told while its connection was down.
+	askEvery = time.Second
+	// tellEvery is the least time between two tellings, and how far behind the
+	// others may be.
+	tellEvery = 10 * time.Millisecond
 	// mostPartitions bounds what a message may ask to be kept.
 	mostPartitions = 1024
 )
 
-// ErrAlone reports that no other member answered for the witness.
-var ErrAlone = errors.New("no member answers for the witness")
-
 // NewWitness begins to keep testimonies for the members of a domain, as self,
-// over a connection that it does not close. others names the members that are
-// known to run; with none of them this process is the only witness.
-func NewWitness(nc *nats.Conn, domain string, self events.Incarnation, others func() []events.Incarnation) (*Witness, error) {
+// over a connection that it does not close.
+func NewWitness(nc *nats.Conn, domain string, self events.Incarnation) (*Witness, error) {
 	if err := events.ValidateDomain(domain); err != nil {
 		return nil, err
 	}
-	w := &Witness{
-		nc: nc, subject: "tercet." + domain + ".ack.witness", self: self, others: others,
-		kept: make(map[int]node.Testimony), missed: make(map[events.Incarnation]int),
-	}
+	w := &Witness{nc: nc, subject: "tercet." + domain + ".ack.witness", self: self, parts: make(map[int]*kept)}
 	var err error
-	w.sub, err = nc.Subscribe(w.subject, func(m *nats.Msg) {
-		q, err := decodeRaising(m.Data)
-		if err != nil || q.who == self {
-			return
-		}
-		q.kept = w.raise(q)
-		q.who = self
-		_ = m.Respond(appendRaising(nil, q)) // who asked goes on without
-	})
+	if w.inbox, err = nc.Subscribe(nats.NewInbox(), func(m *nats.Msg) { w.hear(m) }); err == nil {
+		w.sub, err = nc.Subscribe(w.subject, func(m *nats.Msg) { w.hear(m) })
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen for testimonies: %w", err)
 	}
@@ -77,135 +83,152 @@ func NewWitness(nc *nats.Conn, domain string, self events.Incarnation, others fu
 }
 
 // Close ends the keeping. A closed connection has ended it already.
-func (w *Witness) Close() { _ = w.sub.Unsubscribe() }
+func (w *Witness) Close() {
+	_ = w.sub.Unsubscribe()
+	_ = w.inbox.Unsubscribe()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range w.parts {
+		if k.telling != nil {
+			k.telling.Stop()
+		}
+	}
+}
 
-// Read returns the highest testimony that a member keeps; ErrAlone if others are
-// known, none answers, and this process was told nothing.
+// of returns what is kept of a partition. It needs mu.
+func (w *Witness) of(partition int) *kept {
+	k := w.parts[partition]
+	if k == nil {
+		k = &kept{}
+		w.parts[partition] = k
+	}
+	return k
+}
+
+// Read returns what is kept here, or what another member has objected.
 func (w *Witness) Read(ctx context.Context, partition int) (node.Testimony, error) {
-	all, err := w.ask(ctx, raising{partition: partition})
-	if err != nil {
-		return node.Testimony{}, err
+	w.mu.Lock()
+	k := w.of(partition)
+	first := k.answered == nil
+	if first {
+		k.answered = make(chan struct{})
+		time.AfterFunc(witnessPatience, func() { close(k.answered) })
 	}
-	strongest := all[0]
-	for _, t := range all[1:] {
-		if strongest == (node.Testimony{}) || t.Epoch != 0 && (t.Epoch != strongest.Epoch || t.Position > strongest.Position) {
-			strongest = t
-		}
+	answered, ask := k.answered, time.Since(k.asked) > askEvery
+	if ask {
+		k.asked = time.Now()
 	}
-	return strongest, nil
+	w.mu.Unlock()
+	if ask {
+		// A question that is lost is asked again.
+		_ = w.nc.PublishRequest(w.subject, w.inbox.Subject, appendRaising(nil, raising{partition: partition, who: w.self}))
+	}
+	select {
+	case <-answered:
+	case <-ctx.Done():
+		return node.Testimony{}, ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o := k.objection; o != (node.Testimony{}) {
+		return o, nil
+	}
+	return k.t, nil
 }
 
-// Raise has every member replace what it keeps, as [node.Testimony.Yields] says,
-// and returns to if all that answered keep it now, else what one of them keeps;
-// ErrAlone if others are known and none answers.
-func (w *Witness) Raise(ctx context.Context, partition int, from, to node.Testimony) (node.Testimony, error) {
-	all, err := w.ask(ctx, raising{partition: partition, from: from, to: to})
-	if err != nil {
-		return node.Testimony{}, err
-	}
-	kept := to
-	for _, t := range all {
-		if t != to && (kept == to || t.Epoch == to.Epoch && (kept.Epoch != to.Epoch || t.Position > kept.Position)) {
-			kept = t
+// Raise raises what is kept here, and tells the others.
+func (w *Witness) Raise(_ context.Context, partition int, from, to node.Testimony) (node.Testimony, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := w.of(partition)
+	if o := k.objection; o != (node.Testimony{}) {
+		if o != from {
+			return o, nil
 		}
+		// It was compared. Whoever keeps it can follow from it.
+		k.objection, k.resolved, k.told = node.Testimony{}, o, o
 	}
-	return kept, nil
+	if k.t == to {
+		return to, nil
+	}
+	if !k.t.Yields(from, to) {
+		return k.t, nil
+	}
+	if k.told == (node.Testimony{}) {
+		k.told = from
+	}
+	k.t = to
+	w.tell(partition, k)
+	return to, nil
 }
 
-// raising is a question: raise from one testimony to another, or, if to is
-// none, read. Its answer has kept set.
+// tell tells the others, now or soon. It needs mu.
+func (w *Witness) tell(partition int, k *kept) {
+	if k.telling != nil {
+		return
+	}
+	if wait := tellEvery - time.Since(k.toldAt); wait > 0 {
+		k.telling = time.AfterFunc(wait, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			k.telling = nil
+			w.publish(partition, k)
+		})
+		return
+	}
+	w.publish(partition, k)
+}
+
+func (w *Witness) publish(partition int, k *kept) {
+	q := raising{partition: partition, who: w.self, from: k.told, to: k.t}
+	k.told, k.toldAt = k.t, time.Now()
+	// What a broken connection loses, the next telling makes good.
+	_ = w.nc.PublishRequest(w.subject, w.inbox.Subject, appendRaising(nil, q))
+}
+
+// raising is what members say to each other: a raise from one testimony to
+// another; a question, if to is none; or the answer to either, with kept set.
 type raising struct {
 	partition      int
 	who            events.Incarnation
 	from, to, kept node.Testimony
 }
 
-// raise answers q from what this process keeps.
-func (w *Witness) raise(q raising) node.Testimony {
+// hear takes in what another member says.
+func (w *Witness) hear(m *nats.Msg) {
+	q, err := decodeRaising(m.Data)
+	if err != nil || q.who == w.self {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := w.kept[q.partition]
-	if q.to.Epoch != 0 && t.Yields(q.from, q.to) {
-		t = q.to
-		w.kept[q.partition] = t
+	k := w.of(q.partition)
+	none := node.Testimony{}
+	switch {
+	case q.kept != none: // an answer
+		k.learn(none, q.kept)
+		return
+	case q.to != none && k.learn(q.from, q.to):
+		return
 	}
-	return t
+	if k.t != none {
+		_ = m.Respond(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: k.t}))
+	}
 }
 
-// ask asks everyone, this process included, and returns what they keep.
-func (w *Witness) ask(ctx context.Context, q raising) ([]node.Testimony, error) {
-	q.who = w.self
-	awaited, patience := w.awaited()
-	answers := []node.Testimony{w.raise(q)}
-	if len(awaited) == 0 {
-		return answers, nil
+// learn takes over what another member keeps if it follows from what is kept
+// here, and else remembers it, to be compared.
+func (k *kept) learn(from, to node.Testimony) bool {
+	switch {
+	case k.t == to:
+		return true
+	case k.t == from: // both none, or the same
+		k.t, k.told = to, to
+		return true
+	case to != k.resolved:
+		k.objection = to
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	inbox, err := w.nc.SubscribeSync(nats.NewInbox())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAlone, err)
-	}
-	defer func() { _ = inbox.Unsubscribe() }()
-	if err := w.nc.PublishRequest(w.subject, inbox.Subject, appendRaising(nil, q)); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAlone, err)
-	}
-	for len(awaited) > 0 {
-		m, err := inbox.NextMsgWithContext(ctx)
-		if err != nil {
-			break
-		}
-		a, err := decodeRaising(m.Data)
-		if err != nil || a.partition != q.partition {
-			continue
-		}
-		answers = append(answers, a.kept)
-		delete(awaited, a.who)
-		w.note(a.who, true)
-	}
-	for who := range awaited {
-		w.note(who, false)
-	}
-	if own := answers[0]; len(answers) == 1 && (own == q.to || own == (node.Testimony{})) {
-		return nil, ErrAlone
-	}
-	return answers, nil // what this process was told speaks against the question even alone
-}
-
-// awaited returns who is to be waited for, and how long: everyone who is known to run, but
-// none that did not answer of late, if somebody is left then.
-func (w *Witness) awaited() (map[events.Incarnation]bool, time.Duration) {
-	all, lively := make(map[events.Incarnation]bool), make(map[events.Incarnation]bool)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, i := range w.others() {
-		if i == w.self {
-			continue
-		}
-		all[i] = true
-		if w.missed[i] < mostMissed {
-			lively[i] = true
-		}
-	}
-	for i := range w.missed {
-		if !all[i] {
-			delete(w.missed, i)
-		}
-	}
-	if len(lively) == 0 {
-		return all, silentPatience
-	}
-	return lively, witnessPatience
-}
-
-func (w *Witness) note(i events.Incarnation, answered bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if answered {
-		delete(w.missed, i)
-	} else {
-		w.missed[i]++
-	}
+	return false
 }
 
 func appendRaising(b []byte, q raising) []byte {

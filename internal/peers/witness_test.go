@@ -1,8 +1,10 @@
 package peers
 
 import (
-	"errors"
+	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,101 +17,150 @@ func testimony(e events.Epoch, p events.Position, d byte) node.Testimony {
 	return node.Testimony{Epoch: e, Position: p, Digest: events.Digest{d}}
 }
 
-// circle is some members and who of them is known to run.
-type circle struct {
-	t       *testing.T
-	server  *process.NATSServer
-	members []*Witness
-}
-
-func (c *circle) join() *Witness {
-	c.t.Helper()
-	nc, err := nats.Connect(c.server.URL())
+func member(t *testing.T, server *process.NATSServer, name byte) *Witness {
+	t.Helper()
+	nc, err := nats.Connect(server.URL())
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
-	c.t.Cleanup(nc.Close)
-	w, err := NewWitness(nc, "shop", events.Incarnation{byte(len(c.members) + 1)}, func() (all []events.Incarnation) {
-		for _, m := range c.members {
-			all = append(all, m.self)
-		}
-		return all
-	})
+	t.Cleanup(nc.Close)
+	w, err := NewWitness(nc, "shop", events.Incarnation{name})
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
+	t.Cleanup(w.Close)
 	if err := nc.Flush(); err != nil { // the server knows that it listens
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
-	c.members = append(c.members, w)
 	return w
 }
 
-func (c *circle) raise(w *Witness, from, to, want node.Testimony) {
-	c.t.Helper()
-	if got, err := w.Raise(c.t.Context(), 3, from, to); err != nil || got != want {
-		c.t.Fatalf("raise from %v to %v: %v, %v, want %v", from, to, got, err, want)
+func raises(t *testing.T, w *Witness, from, to, want node.Testimony) {
+	t.Helper()
+	if got, err := w.Raise(t.Context(), 3, from, to); err != nil || got != want {
+		t.Fatalf("raise from %v to %v: %v, %v, want %v", from, to, got, err, want)
 	}
 }
 
-func (c *circle) reads(w *Witness, want node.Testimony) {
-	c.t.Helper()
-	if got, err := w.Read(c.t.Context(), 3); err != nil || got != want {
-		c.t.Fatalf("read %v, %v, want %v", got, err, want)
+func reads(t *testing.T, w *Witness, want node.Testimony) {
+	t.Helper()
+	var got node.Testimony
+	for by := time.Now().Add(10 * time.Second); time.Now().Before(by); {
+		var err error
+		if got, err = w.Read(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+		if got == want {
+			return
+		}
+		runtime.Gosched() // what was told is on its way
 	}
+	t.Fatalf("read %v, want %v", got, want)
 }
 
 func TestMembersWitness(t *testing.T) {
-	c := &circle{t: t, server: process.NATS(t)}
+	server := process.NATS(t)
 	none := node.Testimony{}
-	a := c.join()
-	c.reads(a, none) // alone it is its own witness
-	c.raise(a, none, testimony(1, 5, 5), testimony(1, 5, 5))
-	b := c.join()
-	c.reads(b, testimony(1, 5, 5))
-	// What was not compared is not replaced; the whole circle says so.
-	c.raise(b, none, testimony(1, 9, 9), testimony(1, 5, 5))
-	c.raise(b, testimony(1, 5, 5), testimony(1, 9, 9), testimony(1, 9, 9))
-	other, err := a.Read(t.Context(), 4)
-	if err != nil || other != none {
+	a := member(t, server, 1)
+	reads(t, a, none)
+	raises(t, a, none, testimony(1, 5, 5), testimony(1, 5, 5))
+	b := member(t, server, 2)
+	reads(t, b, testimony(1, 5, 5)) // it asked
+	raises(t, a, testimony(1, 5, 5), testimony(1, 7, 7), testimony(1, 7, 7))
+	reads(t, b, testimony(1, 7, 7)) // it was told
+	// What was not compared is not replaced.
+	raises(t, b, none, testimony(1, 9, 9), testimony(1, 7, 7))
+	raises(t, b, testimony(1, 7, 7), testimony(1, 9, 9), testimony(1, 9, 9))
+	reads(t, a, testimony(1, 9, 9))
+	if other, err := a.Read(t.Context(), 4); err != nil || other != none {
 		t.Fatalf("another partition: %v, %v", other, err)
 	}
-	// A member that ends leaves what it was told with the others, and one that
-	// joins learns of it.
+	// A member that ends leaves what it told with the others, and one that
+	// joins learns of it before its first pulse sets out.
+	a.Close()
 	a.nc.Close()
-	c.reads(b, testimony(1, 9, 9))
-	joined := c.join()
-	c.reads(joined, testimony(1, 9, 9))
-	c.raise(joined, none, testimony(2, 1, 1), testimony(1, 9, 9))
-	c.raise(joined, testimony(1, 9, 9), testimony(2, 1, 1), testimony(2, 1, 1))
-	c.reads(b, testimony(2, 1, 1))
+	joined := member(t, server, 3)
+	if got, err := joined.Read(t.Context(), 3); err != nil || got != testimony(1, 9, 9) {
+		t.Fatalf("read %v, %v", got, err)
+	}
+	raises(t, joined, none, testimony(2, 1, 1), testimony(1, 9, 9))
+	raises(t, joined, testimony(1, 9, 9), testimony(2, 1, 1), testimony(2, 1, 1))
+	reads(t, b, testimony(2, 1, 1))
 }
 
-// Members that are known and don't answer are no witness; and they are not
-// waited for again and again.
-func TestSilentMembersAreNoWitness(t *testing.T) {
-	c := &circle{t: t, server: process.NATS(t)}
-	a, b, gone := c.join(), c.join(), c.join()
-	gone.Close()
-	b.Close()
-	if err := errors.Join(gone.nc.Flush(), b.nc.Flush()); err != nil {
-		t.Fatal(err)
+// A member that missed what others were told, and whose log has lost it, hears
+// of it from who keeps it: at its next raise, however far its log has grown.
+func TestEvidenceIsHeardOf(t *testing.T) {
+	for name, to := range map[string]events.Position{"behind the evidence": 6, "beyond the evidence": 20} {
+		t.Run(name, func(t *testing.T) {
+			server := process.NATS(t)
+			none := node.Testimony{}
+			a, b := member(t, server, 1), member(t, server, 2)
+			raises(t, a, none, testimony(1, 5, 5), testimony(1, 5, 5))
+			reads(t, b, testimony(1, 5, 5))
+			lost := testimony(1, 9, 0xff)
+			b.mu.Lock()
+			b.of(3).t = lost // by one who is gone; a was cut off
+			b.mu.Unlock()
+			raises(t, a, testimony(1, 5, 5), testimony(1, to, 1), testimony(1, to, 1))
+			reads(t, a, lost)
+			// It stays until it was compared, and b follows then.
+			raises(t, a, testimony(1, to, 1), testimony(1, to+1, 2), lost)
+			if to > lost.Position {
+				raises(t, a, lost, testimony(1, 30, 3), testimony(1, to, 1))
+			}
+			raises(t, a, later(lost, testimony(1, to, 1)), testimony(1, 30, 3), testimony(1, 30, 3))
+			for kept, by := (node.Testimony{}), time.Now().Add(10*time.Second); kept != testimony(1, 30, 3); runtime.Gosched() {
+				if time.Now().After(by) {
+					t.Fatalf("b keeps %v", kept)
+				}
+				b.mu.Lock()
+				kept = b.of(3).t
+				b.mu.Unlock()
+			}
+		})
 	}
-	if _, err := a.Read(t.Context(), 3); !errors.Is(err, ErrAlone) {
-		t.Fatalf("read: %v, want alone", err)
+}
+
+func later(a, b node.Testimony) node.Testimony {
+	if a.Position > b.Position {
+		return a
 	}
-	if _, err := a.Raise(t.Context(), 3, node.Testimony{}, testimony(1, 1, 1)); !errors.Is(err, ErrAlone) {
-		t.Fatalf("raise: %v, want alone", err)
+	return b
+}
+
+// Two who raise at once object to each other, compare, and go on.
+func TestConcurrentRaisers(t *testing.T) {
+	server := process.NATS(t)
+	a, b := member(t, server, 1), member(t, server, 2)
+	at := func(p events.Position) node.Testimony { return testimony(1, p, byte(p)) } // one history
+	var wg sync.WaitGroup
+	for i, w := range []*Witness{a, b} {
+		wg.Go(func() {
+			from := node.Testimony{}
+			for p := events.Position(i + 1); p < 4000; p += 2 {
+				for tries := 0; ; tries++ {
+					kept, err := w.Raise(t.Context(), 3, from, at(p))
+					if err != nil || tries > 100 {
+						t.Errorf("raise to %d: %v, %v", p, kept, err)
+						return
+					}
+					if from = kept; kept.Position >= p {
+						break
+					}
+				}
+			}
+		})
 	}
-	// Against a question, its own word is enough.
-	c.reads(a, testimony(1, 1, 1))
-	c.raise(a, node.Testimony{}, testimony(1, 2, 2), testimony(1, 1, 1))
-	c.members = []*Witness{a, gone, c.join()}
-	for range mostMissed {
-		c.reads(a, testimony(1, 1, 1))
-	}
-	if got, _ := a.awaited(); len(got) != 1 || got[gone.self] {
-		t.Fatalf("still waits for %v", got)
+	wg.Wait()
+	for _, w := range []*Witness{a, b} { // what is on its way may still object
+		kept, err := w.Raise(t.Context(), 3, at(3999), at(4001))
+		for tries := 0; err == nil && kept != at(4001) && tries < 100; tries++ {
+			kept, err = w.Raise(t.Context(), 3, kept, at(4001))
+		}
+		if err != nil || kept != at(4001) {
+			t.Errorf("in the end %v, %v", kept, err)
+		}
 	}
 }
 

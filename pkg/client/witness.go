@@ -47,18 +47,10 @@ func (w *reserveWitness) Raise(ctx context.Context, partition int, from, to node
 	return t, nil
 }
 
-// others returns the members that this node knows of.
-func (c *Client) others() (all []events.Incarnation) {
-	for _, m := range c.node.Members() {
-		all = append(all, m.Incarnation)
-	}
-	return all
-}
-
 // buildWitness lets the members keep what must outlive the log, where Redis
 // does not.
 func (c *Client) buildWitness(settings events.Settings, deps *node.Deps) (err error) {
-	c.witness, err = peers.NewWitness(c.nc, c.cfg.Domain, deps.Incarnation, c.others)
+	c.witness, err = peers.NewWitness(c.nc, c.cfg.Domain, deps.Incarnation)
 	switch {
 	case err != nil:
 		return err
