@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/invalidator"
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -101,10 +102,12 @@ func TestEveryEventIsFencedWhoeverDies(t *testing.T) {
 	})
 	nc := js.Conn()
 	await(t, "the domains", func() bool {
-		for _, d := range []string{"shop", "depot"} {
-			if _, err := js.Stream(t.Context(), "TERCET_"+d+"_LOG_0"); err != nil {
+		for _, name := range []string{"shop", "depot"} {
+			d, err := jslog.Open(t.Context(), nc, name)
+			if err != nil {
 				return false
 			}
+			d.Close()
 		}
 		return true
 	})
