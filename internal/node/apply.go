@@ -36,10 +36,10 @@ func (p *partition) sink(batch []events.Delivery) error {
 		p.applied.Store(uint64(batch[len(batch)-1].Position))
 		p.waiters.wake()
 	}
+	pulsed := p.apply(*steps)
 	if p.n.audit.every != 0 {
 		p.n.audit.seen[p.index].note(*steps)
 	}
-	pulsed := p.apply(*steps)
 	p.applied.Store(uint64(batch[len(batch)-1].Position))
 	p.n.stats.applied.Add(uint64(len(batch)))
 	var err error

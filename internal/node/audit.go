@@ -204,6 +204,11 @@ func (a *auditor) judgeByLog(ctx context.Context, s Sighting) {
 	if at == 0 && !known {
 		at, known = a.seen[s.Partition].killer(s)
 	}
+	// Records of another history may have taken these places meanwhile. They are
+	// noted behind the epoch that they brought about, so look at it last.
+	if events.Epoch(a.n.parts[s.Partition].epoch.Load()) != s.Epoch {
+		at, known = 0, false
+	}
 	switch {
 	case at != 0:
 		a.count.byLog.Add(1)

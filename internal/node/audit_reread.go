@@ -22,7 +22,8 @@ const (
 )
 
 // reread judges s by the log's records. known is false if they could not all be
-// read, or the epoch changed among them.
+// read, or are not proved by their digest to be those that this node applied in
+// s's epoch: the log may have lost them since, and given their places away.
 func (a *auditor) reread(ctx context.Context, s Sighting) (at events.Position, known bool) {
 	if s.Claim <= s.Birth {
 		return 0, true // nothing can have come in between
@@ -30,20 +31,30 @@ func (a *auditor) reread(ctx context.Context, s Sighting) (at events.Position, k
 	if s.Claim-s.Birth > maxReread {
 		return 0, false
 	}
+	p := a.n.parts[s.Partition]
+	p.mu.RLock()
+	same := p.world.Epoch() == s.Epoch
+	digest, begins := p.world.DigestAt(s.Birth)
+	want, ends := p.world.DigestAt(s.Claim)
+	p.mu.RUnlock()
+	if !same || !begins || !ends {
+		return 0, false
+	}
 	ctx, cancel := context.WithTimeout(ctx, rereadTimeout)
 	defer cancel()
 	var seen fenceLog
-	err := a.n.parts[s.Partition].log.Read(ctx, s.Birth+1, s.Claim, func(batch []events.Delivery) error {
+	err := p.log.Read(ctx, s.Birth+1, s.Claim, func(batch []events.Delivery) error {
 		steps := make([]coherence.Step, len(batch))
 		for i, d := range batch {
 			r, err := events.DecodeRecord(d.Data)
+			digest = digest.Next(d.ID)
 			steps[i] = coherence.Step{Mark: d.Mark, Record: r, Err: err}
 		}
 		seen.note(steps)
 		seen.keep(s)
 		return nil
 	})
-	if err != nil {
+	if err != nil || digest != want {
 		return 0, false
 	}
 	return seen.killer(s)
