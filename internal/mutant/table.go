@@ -167,6 +167,10 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	ArchiveUnchecked
+	OutrunOffered
+	RestoredWithoutEpoch
+	FrozenLogGrows
 )
 
 // Info describes a fault.
@@ -359,4 +363,8 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	ArchiveUnchecked:         {ArchiveUnchecked, "archive-unchecked", "G6", "a damaged line of an archive is replayed"},
+	OutrunOffered:            {OutrunOffered, "outrun-offered", "P2, G6", "a value that lost to a higher row version is offered to a node"},
+	RestoredWithoutEpoch:     {RestoredWithoutEpoch, "restored-without-epoch", "G6, G8", "a restored log goes on in the epoch of its backup"},
+	FrozenLogGrows:           {FrozenLogGrows, "frozen-log-grows", "G6", "a scratch node sees records from behind its place in time"},
 }
