@@ -73,6 +73,10 @@ func (m *Matcher) Matches(r events.Record, err error) bool {
 	return wanted
 }
 
+// Wants reports whether one change of a record is wanted by itself, for those who
+// take records apart; they don't ask Matches too.
+func (m *Matcher) Wants(c events.Change) bool { return m.all || m.change(c) }
+
 func (m *Matcher) change(c events.Change) bool {
 	switch c := c.(type) {
 	case *events.Put:
