@@ -14,6 +14,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/invalidator"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/replay"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/trial"
 )
@@ -60,9 +61,9 @@ func exitCode(ctx context.Context, err error) int {
 		return codeInterrupted
 	case errors.Is(err, errUsage), errors.As(err, &typed), errors.Is(err, config.ErrValue),
 		errors.Is(err, events.ErrInvalid), errors.Is(err, events.ErrTooLarge), errors.Is(err, tiers.ErrTooLarge),
-		errors.Is(err, jslog.ErrExists), errors.Is(err, trial.ErrOptions):
+		errors.Is(err, jslog.ErrExists), errors.Is(err, trial.ErrOptions), errors.Is(err, replay.ErrArchive):
 		return codeUsage
-	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain), errors.Is(err, invalidator.ErrNoLetter):
+	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain), errors.Is(err, invalidator.ErrNoLetter), errors.Is(err, errNoMember):
 		return codeNotFound
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders),
