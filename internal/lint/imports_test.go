@@ -135,7 +135,7 @@ var laws = []law{
 		in: []string{"internal/...", "pkg/..."},
 		except: []string{
 			"internal/events/jslog", "internal/peers", "internal/copies", "internal/invalidator", "internal/warmer/...", "internal/config",
-			"internal/trial/...", "internal/snapshot/...", "pkg/client",
+			"internal/trial/...", "internal/snapshot/...", "internal/backup", "pkg/client",
 		},
 		never: []string{"github.com/nats-io/..."},
 		why:   "NATS has one adapter for the log, and the edges that listen to it; whoever else needs it needs a port",
