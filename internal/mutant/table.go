@@ -14,6 +14,9 @@ const (
 	FenceLeavesCopy
 	RefusedSetKeepsOld
 	YoungSurvives
+	MainDroppedFirst
+	ResizeForgetsFences
+	ExpiryFollowsWall
 	SealIgnoresPlace
 	UnsealedServed
 	BombsInflate
@@ -206,6 +209,9 @@ var all = [...]Info{
 	FenceLeavesCopy:          {FenceLeavesCopy, "fence-leaves-copy", "G1", "a key fence stops fills, but leaves the copy in L1"},
 	RefusedSetKeepsOld:       {RefusedSetKeepsOld, "refused-set-keeps-old", "P28", "the older copy stays when L1 refuses a newer one for its size"},
 	YoungSurvives:            {YoungSurvives, "young-survives", "P28, G1", "a fence of a key leaves a copy of it that memory holds on trial"},
+	ExpiryFollowsWall:        {ExpiryFollowsWall, "expiry-follows-wall", "P34", "a step of the wall clock moves when copies expire"},
+	ResizeForgetsFences:      {ResizeForgetsFences, "resize-forgets-fences", "P23, G1", "memory that changes its size takes fills from before the fences it was told of"},
+	MainDroppedFirst:         {MainDroppedFirst, "main-dropped-first", "P28, G1", "a fence looks for a copy in main before it looks among those on trial, from where it may come meanwhile"},
 	SealIgnoresPlace:         {SealIgnoresPlace, "seal-ignores-place", "G6", "a sealed value opens under another key, birth or domain too"},
 	UnsealedServed:           {UnsealedServed, "unsealed-served", "G6", "a value that is not sealed is served although there are keys"},
 	BombsInflate:             {BombsInflate, "bombs-inflate", "P: msgpack", "what a packed value says of its size is not held against the limit"},

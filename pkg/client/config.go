@@ -53,11 +53,16 @@ type Config struct {
 	// restart begins with nothing.
 	DataDir string
 	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB,
-	// at least 512 KiB and 8 MiB. An entry may take a 1024th of nine tenths of
+	// at least 512 KiB and 8 MiB. An entry may take a 1024th of five sixths of
 	// L1Size, and a 64th of L3Size up to 1 MiB; larger ones are served from further
 	// out. L3Size counts all that lies in DataDir, or in memory without one; about
 	// two thirds of it are for values.
 	L1Size, L3Size int64
+	// L1Least is what L1 keeps of L1Size when the process comes near GOMEMLIMIT
+	// or its control group's limit: it is halved at nine tenths of the limit,
+	// and emptied by that, and doubled when there has been room for a minute.
+	// Default an eighth of L1Size. L1Size or more: it keeps all.
+	L1Least int64
 	// DiskCache is the memory that the disk tier keeps blocks in; default
 	// 32 MiB.
 	DiskCache int64

@@ -42,6 +42,8 @@ type Client struct {
 	warming warming
 	outbox  relaying
 
+	yielding yielding
+
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
 	fault  error         // why; set before done is closed
@@ -91,6 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		c.fault = c.node.Run(running)
 		close(c.done)
 	}()
+	c.yielding.start(c)
 	c.outbox.start(c)
 	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
 	return c, nil
@@ -248,6 +251,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
 		c.warming.halt() // it reads through the node
 		c.outbox.halt()  // it writes through it
+		c.yielding.halt()
 		c.stop()
 		select {
 		case <-c.done:
