@@ -200,7 +200,7 @@ func (h *hand) condemns(row []byte, aim events.Position, threshold float64) bool
 		return false
 	}
 	e, err := tiers.Parse(held)
-	if err != nil || e.Expired(h.now) || e.Birth() < fence.Hard {
+	if err != nil || e.Ended(h.now) || e.Birth() < fence.Hard {
 		return true
 	}
 	w := h.worth(e)

@@ -211,7 +211,7 @@ func (s *Store) Scan(partition int, from string, limit int, fn func(tiers.Entry)
 			return nil // lookups report it
 		}
 		e, err := tiers.Parse(held)
-		if err != nil || e.Key() != string(rest) || e.Expired(now) {
+		if err != nil || e.Key() != string(rest) || e.Ended(now) {
 			return nil
 		}
 		entries++
