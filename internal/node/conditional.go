@@ -24,16 +24,16 @@ func Previous(ctx context.Context) (tiers.Entry, bool) {
 	return s.older, true
 }
 
-// compare lets the loader that runs in s compare e with what its origin has,
-// unless a fence has killed e meanwhile: the flight is booked, so whatever comes
-// from now on kills what this load yields, too.
-func (s *loadScope) compare(e tiers.Entry) {
-	if e == nil {
+// recheck takes the copy from the loader that is about to run in s if a fence has
+// killed it since it was found. A later fence kills what the load yields, too: its
+// birth is taken already.
+func (s *loadScope) recheck() {
+	if s.older == nil || mutant.On(mutant.PreviousUnjudged) {
 		return
 	}
-	fence, _ := s.p.lookupDisk(e.Key(), nil)
-	if s.p.judge(e, fence) != coherence.Dead || mutant.On(mutant.PreviousUnjudged) {
-		s.older = e
+	fence, _ := s.p.lookupDisk(s.key, nil)
+	if s.p.judge(s.older, fence) == coherence.Dead {
+		s.older = nil
 	}
 }
 

@@ -56,7 +56,7 @@ func (p *partition) bypassed(key string) bool {
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) {
 	scope := p.scope(ctx, key, f.birth, o.Level)
 	scope.unknown = o.inVain
-	scope.compare(o.older)
+	scope.older = o.older
 	started := n.crew.Go(func() {
 		h, answered := n.askTurn(p, key, f, fence, o).await(ctx)
 		if answered {
@@ -96,6 +96,7 @@ func (n *Node) loadContext(ctx context.Context) (context.Context, context.Cancel
 // readers, not the process.
 func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err error) {
 	err = n.atOrigin(ctx, key, func(ctx context.Context) error {
+		scopeOf(ctx).recheck()
 		if l, err = load(ctx, key); err != nil {
 			return err
 		}

@@ -96,8 +96,8 @@ func (k KeyPolicy) Validate() error {
 	return k.Policy.Validate()
 }
 
-// over returns p, with base's value for each field that p leaves open.
-func (p Policy) over(base Policy) Policy {
+// Over returns p, with base's value for each field that p leaves open.
+func (p Policy) Over(base Policy) Policy {
 	inherit(&p.TTL, base.TTL)
 	inherit(&p.NegativeTTL, base.NegativeTTL)
 	inherit(&p.Jitter, base.Jitter)
@@ -127,7 +127,7 @@ func newPolicies(c Config) policies {
 	ps := policies{all: c.Policy, longest: c.Settings.MaxTTL}
 	set(&ps.all.TTL, c.DefaultTTL)
 	for _, k := range c.Policies {
-		k.Policy = k.over(ps.all)
+		k.Policy = k.Over(ps.all)
 		ps.some = append(ps.some, k)
 	}
 	return ps
@@ -147,7 +147,7 @@ func (ps *policies) of(key string) *Policy {
 func (ps *policies) resolve(key string, o ReadOptions) ReadOptions {
 	o.policy = ps.of(key)
 	if o.Policy != nil {
-		own := o.Policy.over(*o.policy)
+		own := o.Policy.Over(*o.policy)
 		o.policy = &own
 	}
 	switch {
@@ -162,6 +162,12 @@ func (ps *policies) resolve(key string, o ReadOptions) ReadOptions {
 // PolicyOf returns the policy that a read of key follows if the call says
 // nothing.
 func (n *Node) PolicyOf(key string) Policy { return *n.policies.of(key) }
+
+// Left returns how much longer a copy lives that expires at t, by this node's
+// clock.
+func (n *Node) Left(t time.Time) time.Duration {
+	return t.Sub(time.UnixMilli(n.clock.Now().Unix))
+}
 
 // life sets when the copy that h describes, made at h.Created, is due, expires
 // and ends. ttl is what it names for itself, 0 for nothing; chance is in [0, 1).
@@ -182,7 +188,7 @@ func (p *Policy) life(h *tiers.Header, ttl, longest time.Duration, chance float6
 		return // it is loaded anew, and no fallback
 	case p.Sliding > 0:
 		if !named && p.Sliding < ttl {
-			p.slide(h, h.Created)
+			p.slide(h, h.Created, longest)
 		}
 	case p.EagerAfter > 0:
 		h.SoftExpiry = h.Created.Add(time.Duration(p.EagerAfter * float64(ttl)))
@@ -191,9 +197,9 @@ func (p *Policy) life(h *tiers.Header, ttl, longest time.Duration, chance float6
 }
 
 // slide counts a sliding life of h from now on.
-func (p *Policy) slide(h *tiers.Header, now time.Time) {
+func (p *Policy) slide(h *tiers.Header, now time.Time, longest time.Duration) {
 	h.Expiry, h.SoftExpiry = now.Add(p.Sliding), now.Add(p.Sliding/slidingGrain)
-	if last := h.Created.Add(p.TTL); h.Expiry.After(last) {
+	if last := h.Created.Add(min(p.TTL, longest)); h.Expiry.After(last) {
 		h.Expiry, h.SoftExpiry = last, time.Time{}
 	}
 }

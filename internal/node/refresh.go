@@ -37,7 +37,7 @@ func (n *Node) due(ctx context.Context, p *partition, fence coherence.Fence, e t
 func (n *Node) slide(p *partition, e tiers.Entry, now clock.Reading, o ReadOptions) {
 	h := e.Header()
 	before := h.Expiry
-	o.policy.slide(&h, time.UnixMilli(now.Unix))
+	o.policy.slide(&h, time.UnixMilli(now.Unix), n.cfg.Settings.MaxTTL)
 	if !h.Expiry.After(before) {
 		return
 	}
