@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/tiers"
@@ -375,4 +376,68 @@ func TestLoaderIsToldOfNothingDead(t *testing.T) {
 		synctest.Wait()
 		a.wants("k", "")
 	})
+}
+
+// wrong starts a node whose wall clock stood d ahead when it started.
+func (f *fleet) wrong(name string, d time.Duration, o options) *member {
+	o.deps = func(deps *node.Deps) { deps.Clock.(*clocktest.Clock).Ahead(d) }
+	return f.start(name, o)
+}
+
+// P34: between processes a life is as exact as their wall clocks were when they
+// started. A copy that is further from the future than tiers.MaxSkew is none.
+func TestLivesUnderWrongClocks(t *testing.T) {
+	const off = 10 * time.Minute
+	for name, tc := range map[string]struct {
+		ahead, lives time.Duration // 0: not at all
+	}{
+		"ahead": {off, time.Hour - off}, "behind": {-off, 0}, "a little behind": {-time.Minute, time.Hour + time.Minute},
+		"far ahead": {2 * time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inDomains(t, func(t *testing.T, f *fleet) {
+				f.shared = newSharedTier()
+				a, b := f.start("a", options{}), f.wrong("b", tc.ahead, options{})
+				a.wantsOf("k", node.ReadOptions{Load: loads("v")}, "v", false)
+				a.put("put", "v")
+				f.caughtUp(b)
+				for _, key := range []string{"k", "put"} {
+					if tc.lives == 0 {
+						b.wants(key, "")
+					} else if life, _ := b.ttl(key); life.Round(time.Second) != tc.lives {
+						t.Fatalf("%s lives for %v, want %v", key, life, tc.lives)
+					}
+				}
+				b.wantsOf("own", node.ReadOptions{Load: loads("v")}, "v", false)
+				if life, _ := b.ttl("own"); life != time.Hour {
+					t.Fatalf("its own lives for %v", life)
+				}
+			})
+		})
+	}
+}
+
+// The same for one node that is started again after its wall clock was set.
+func TestLivesAcrossARestart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ahead, lives time.Duration
+	}{
+		"set back": {-30 * time.Minute, 0}, "set forward": {30 * time.Minute, 30 * time.Minute}, "right": {0, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inDomains(t, func(t *testing.T, f *fleet) {
+				a := f.start("a", options{})
+				a.put("k", "v")
+				fs := a.fs
+				a.sync()
+				a.stop()
+				again := f.wrong("a", tc.ahead, options{fs: fs})
+				if tc.lives == 0 {
+					again.wants("k", "")
+				} else if life, source := again.ttl("k"); life.Round(time.Minute) != tc.lives || source != node.FromDisk {
+					t.Fatalf("from %s for %v, want %v", source, life, tc.lives)
+				}
+			})
+		})
+	}
 }

@@ -264,7 +264,11 @@ func TestLaterRequirementJoinsNoBackgroundLoad(t *testing.T) {
 				} else {
 					o.Level = consistency.Session(b.invalidate(events.Scope{Keys: []string{f.near("other")}}))
 				}
+				began := time.Now()
 				a.wantsOf("k", o, "new", false)
+				if took := time.Since(began); took > time.Second {
+					t.Fatalf("waited %v, for a load that could not do", took)
+				}
 				f.pass(20 * time.Second)
 				a.wantsOf("k", o, "new", false)
 				from.wantCalls(t, 3)
@@ -289,7 +293,7 @@ func TestHardTimeout(t *testing.T) {
 		}
 		slow("alone", func() error { _, err := a.get("k", node.ReadOptions{Load: from.load}); return err })
 		slow("joined", func() error { _, err := a.get("k", node.ReadOptions{Load: from.load}); return err })
-		f.pass(time.Second)
+		f.pass(2 * time.Second)
 		a.wants("k", "v")
 		slow("batch", func() error {
 			many := a.GetMany(context.Background(), []string{"m", "k"}, node.BatchOptions{

@@ -17,7 +17,7 @@ const MaxValidator = 1 << 10
 // MaxSkew is how far ahead of the reader's clock a copy may have been made.
 // Beyond that its maker's clock was wrong, or the reader's is, and its expiry
 // says nothing.
-const MaxSkew = time.Minute
+const MaxSkew = 5 * time.Minute
 
 // Due reports whether the entry is to be looked at closer at now, in Unix
 // milliseconds: it is due for a refresh, has expired, or is from the future.
