@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -254,6 +255,10 @@ func (w *World) loader(p *process, key string) node.Loader {
 		l := node.Loaded{Payload: payload([]string{key}, []int{v}), Tags: w.tagsOf(key)}
 		if v == 0 {
 			l.Flags = tiers.FlagNegative
+		}
+		if old, ok := node.Previous(ctx); ok && v != 0 && bytes.Equal(old.Payload(), l.Payload) {
+			w.count.answer("not modified")
+			return node.Loaded{NotModified: true, Tags: l.Tags}, nil
 		}
 		return l, nil
 	}
