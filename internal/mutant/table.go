@@ -176,6 +176,7 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	LateAnswerTaken
 )
 
 // Info describes a fault.
@@ -377,4 +378,5 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	LateAnswerTaken:          {LateAnswerTaken, "late-answer-taken", "P9", "the answer to a publish that was given up counts as that to the next one"},
 }
