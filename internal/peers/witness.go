@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -22,14 +21,10 @@ import (
 // first reading of a partition waits for what the others know. Who is told of a
 // raise that does not follow from what it keeps says so, and the next operation
 // of whoever raised returns that, to be compared.
-//
-// Subject: tercet.<domain>.ack.witness.
 type Witness struct {
-	nc      *nats.Conn
-	subject string
-	self    events.Incarnation
-	sub     *nats.Subscription
-	inbox   *nats.Subscription
+	party Party
+	self  events.Incarnation
+	end   func()
 
 	mu    sync.Mutex
 	parts map[int]*kept
@@ -66,26 +61,19 @@ const (
 )
 
 // NewWitness begins to keep testimonies for the members of a domain, as self,
-// over a connection that it does not close.
-func NewWitness(nc *nats.Conn, domain string, self events.Incarnation) (*Witness, error) {
-	if err := events.ValidateDomain(domain); err != nil {
-		return nil, err
-	}
-	w := &Witness{nc: nc, subject: "tercet." + domain + ".ack.witness", self: self, parts: make(map[int]*kept)}
+// who hears what the others tell at party.
+func NewWitness(party Party, self events.Incarnation) (*Witness, error) {
+	w := &Witness{party: party, self: self, parts: make(map[int]*kept)}
 	var err error
-	if w.inbox, err = nc.Subscribe(nats.NewInbox(), func(m *nats.Msg) { w.hear(m) }); err == nil {
-		w.sub, err = nc.Subscribe(w.subject, func(m *nats.Msg) { w.hear(m) })
-	}
-	if err != nil {
+	if w.end, err = party.Listen(w.hear); err != nil {
 		return nil, fmt.Errorf("listen for testimonies: %w", err)
 	}
 	return w, nil
 }
 
-// Close ends the keeping. A closed connection has ended it already.
+// Close ends the keeping.
 func (w *Witness) Close() {
-	_ = w.sub.Unsubscribe()
-	_ = w.inbox.Unsubscribe()
+	w.end()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, k := range w.parts {
@@ -121,19 +109,27 @@ func (w *Witness) Read(ctx context.Context, partition int) (node.Testimony, erro
 	w.mu.Unlock()
 	if ask {
 		// A question that is lost is asked again.
-		_ = w.nc.PublishRequest(w.subject, w.inbox.Subject, appendRaising(nil, raising{partition: partition, who: w.self}))
+		_ = w.party.Tell(appendRaising(nil, raising{partition: partition, who: w.self}))
 	}
 	select {
 	case <-answered:
 	case <-ctx.Done():
 		return node.Testimony{}, ctx.Err()
 	}
+	t, objection := w.Keeps(partition)
+	if objection != (node.Testimony{}) {
+		return objection, nil
+	}
+	return t, nil
+}
+
+// Keeps returns what is kept of a partition, and what another member has objected
+// and nobody compared yet; zero for none. It asks nobody.
+func (w *Witness) Keeps(partition int) (t, objection node.Testimony) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if o := k.objection; o != (node.Testimony{}) {
-		return o, nil
-	}
-	return k.t, nil
+	k := w.of(partition)
+	return k.t, k.objection
 }
 
 // Raise raises what is kept here, and tells the others.
@@ -183,7 +179,7 @@ func (w *Witness) publish(partition int, k *kept) {
 	q := raising{partition: partition, who: w.self, from: k.told, to: k.t}
 	k.told, k.toldAt = k.t, time.Now()
 	// What a broken connection loses, the next telling makes good.
-	_ = w.nc.PublishRequest(w.subject, w.inbox.Subject, appendRaising(nil, q))
+	_ = w.party.Tell(appendRaising(nil, q))
 }
 
 // raising is what members say to each other: a raise from one testimony to
@@ -195,8 +191,8 @@ type raising struct {
 }
 
 // hear takes in what another member says.
-func (w *Witness) hear(m *nats.Msg) {
-	q, err := decodeRaising(m.Data)
+func (w *Witness) hear(b []byte, answer func([]byte) error) {
+	q, err := decodeRaising(b)
 	if err != nil || q.who == w.self {
 		return
 	}
@@ -212,7 +208,7 @@ func (w *Witness) hear(m *nats.Msg) {
 		return
 	}
 	if k.t != none {
-		_ = m.Respond(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: k.t}))
+		_ = answer(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: k.t}))
 	}
 }
 

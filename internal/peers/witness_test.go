@@ -17,14 +17,24 @@ func testimony(e events.Epoch, p events.Position, d byte) node.Testimony {
 	return node.Testimony{Epoch: e, Position: p, Digest: events.Digest{d}}
 }
 
-func member(t *testing.T, server *process.NATSServer, name byte) *Witness {
+// talking is a member's witness with its connection.
+type talking struct {
+	*Witness
+	nc *nats.Conn
+}
+
+func member(t *testing.T, server *process.NATSServer, name byte) talking {
 	t.Helper()
 	nc, err := nats.Connect(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	w, err := NewWitness(nc, "shop", events.Incarnation{name})
+	party, err := WitnessParty(nc, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWitness(party, events.Incarnation{name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,17 +42,17 @@ func member(t *testing.T, server *process.NATSServer, name byte) *Witness {
 	if err := nc.Flush(); err != nil { // the server knows that it listens
 		t.Fatal(err)
 	}
-	return w
+	return talking{w, nc}
 }
 
-func raises(t *testing.T, w *Witness, from, to, want node.Testimony) {
+func raises(t *testing.T, w talking, from, to, want node.Testimony) {
 	t.Helper()
 	if got, err := w.Raise(t.Context(), 3, from, to); err != nil || got != want {
 		t.Fatalf("raise from %v to %v: %v, %v, want %v", from, to, got, err, want)
 	}
 }
 
-func reads(t *testing.T, w *Witness, want node.Testimony) {
+func reads(t *testing.T, w talking, want node.Testimony) {
 	t.Helper()
 	var got node.Testimony
 	for by := time.Now().Add(10 * time.Second); time.Now().Before(by); {
@@ -135,7 +145,7 @@ func TestConcurrentRaisers(t *testing.T) {
 	a, b := member(t, server, 1), member(t, server, 2)
 	at := func(p events.Position) node.Testimony { return testimony(1, p, byte(p)) } // one history
 	var wg sync.WaitGroup
-	for i, w := range []*Witness{a, b} {
+	for i, w := range []talking{a, b} {
 		wg.Go(func() {
 			from := node.Testimony{}
 			for p := events.Position(i + 1); p < 4000; p += 2 {
@@ -153,7 +163,7 @@ func TestConcurrentRaisers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, w := range []*Witness{a, b} { // what is on its way may still object
+	for _, w := range []talking{a, b} { // what is on its way may still object
 		kept, err := w.Raise(t.Context(), 3, at(3999), at(4001))
 		for tries := 0; err == nil && kept != at(4001) && tries < 100; tries++ {
 			kept, err = w.Raise(t.Context(), 3, kept, at(4001))

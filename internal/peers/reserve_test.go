@@ -1,9 +1,8 @@
-package client
+package peers
 
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -41,8 +40,8 @@ func TestMembersStandInForRedis(t *testing.T) {
 	at := func(p events.Position) node.Testimony {
 		return node.Testimony{Epoch: 1, Position: p, Digest: events.Digest{byte(p)}}
 	}
-	first, reserve := &keeper{}, &keeper{}
-	w := &reserveWitness{first: first, reserve: reserve, told: make([]atomic.Bool, 1)}
+	first, second := &keeper{}, &keeper{}
+	w := WithReserve(first, second, 1)
 	raise := func(from, to, want events.Position) {
 		t.Helper()
 		if got, err := w.Raise(t.Context(), 0, at(from), at(to)); err != nil || got != at(want) {
@@ -57,23 +56,23 @@ func TestMembersStandInForRedis(t *testing.T) {
 	}
 	raise(0, 1, 1)
 	reads(1)
-	if reserve.kept != (node.Testimony{}) {
+	if second.kept != (node.Testimony{}) {
 		t.Fatal("the members were told though Redis was there")
 	}
 	first.away = true
-	reserve.away = true
+	second.away = true
 	if _, err := w.Read(t.Context(), 0); !errors.Is(err, errAway) {
 		t.Fatalf("read without any: %v", err)
 	}
 	if _, err := w.Raise(t.Context(), 0, at(1), at(2)); !errors.Is(err, errAway) {
 		t.Fatalf("raise without any: %v", err)
 	}
-	reserve.away = false
+	second.away = false
 	raise(1, 2, 2)
 	reads(2)
 	first.away = false
 	reads(2) // Redis keeps 1
 	raise(2, 3, 3)
-	reserve.kept = at(9)
+	second.kept = at(9)
 	reads(3) // Redis has caught up, nobody asks the members
 }
