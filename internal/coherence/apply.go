@@ -241,6 +241,13 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		delete(w.members, c.Incarnation)
 		return
 	}
+	if mutant.On(mutant.TwinReplaced) {
+		for i, m := range w.members {
+			if m.Node == c.Node && i != c.Incarnation {
+				delete(w.members, i)
+			}
+		}
+	}
 	first := p
 	if m, known := w.members[c.Incarnation]; known && !mutant.On(mutant.FirstIsLast) {
 		first = m.First

@@ -9,22 +9,22 @@ import (
 	"github.com/raptorflow/tercet/internal/node"
 )
 
-// keeper is a witness that can be out of reach.
-type keeper struct {
+// awayable is a witness that can be out of reach.
+type awayable struct {
 	kept node.Testimony
 	away bool
 }
 
 var errAway = errors.New("away")
 
-func (k *keeper) Read(context.Context, int) (node.Testimony, error) {
+func (k *awayable) Read(context.Context, int) (node.Testimony, error) {
 	if k.away {
 		return node.Testimony{}, errAway
 	}
 	return k.kept, nil
 }
 
-func (k *keeper) Raise(_ context.Context, _ int, from, to node.Testimony) (node.Testimony, error) {
+func (k *awayable) Raise(_ context.Context, _ int, from, to node.Testimony) (node.Testimony, error) {
 	if k.away {
 		return node.Testimony{}, errAway
 	}
@@ -34,13 +34,20 @@ func (k *keeper) Raise(_ context.Context, _ int, from, to node.Testimony) (node.
 	return k.kept, nil
 }
 
+func (k *awayable) Keeps(int) []node.Testimony {
+	if k.kept == (node.Testimony{}) {
+		return nil
+	}
+	return []node.Testimony{k.kept}
+}
+
 // While Redis is away the members are the witness, and what they were told is
 // not forgotten when Redis comes back with less.
 func TestMembersStandInForRedis(t *testing.T) {
 	at := func(p events.Position) node.Testimony {
 		return node.Testimony{Epoch: 1, Position: p, Digest: events.Digest{byte(p)}}
 	}
-	first, second := &keeper{}, &keeper{}
+	first, second := &awayable{}, &awayable{}
 	w := WithReserve(first, second, 1)
 	raise := func(from, to, want events.Position) {
 		t.Helper()
@@ -73,6 +80,14 @@ func TestMembersStandInForRedis(t *testing.T) {
 	first.away = false
 	reads(2) // Redis keeps 1
 	raise(2, 3, 3)
-	second.kept = at(9)
+	second.away = true
 	reads(3) // Redis has caught up, nobody asks the members
+	second.kept = at(9)
+	reads(9) // another node, out of whose reach Redis was, has told them
+	raise(9, 10, 10)
+	reads(10)
+	second.kept = node.Testimony{Epoch: 7, Position: 99}
+	reads(10) // of an epoch that was left
+	first.kept, second.kept = node.Testimony{}, at(10)
+	reads(10) // Redis has lost what it kept
 }

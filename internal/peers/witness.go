@@ -3,12 +3,14 @@ package peers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/node"
 )
 
@@ -33,11 +35,13 @@ type Witness struct {
 // kept is what one partition's testimony is here.
 type kept struct {
 	t node.Testimony
-	// objection is what another member keeps, or has told, and what t does not
-	// follow from: it is to be compared. resolved is the last that was.
-	objection, resolved node.Testimony
-	asked               time.Time
-	answered            chan struct{} // closed when the first question's time is over
+	// objections are what other members keep, or have told, and what t does not
+	// follow from: each is to be compared, since it may be all that is left of a
+	// history that was lost. resolved is the last that was.
+	objections []node.Testimony
+	resolved   node.Testimony
+	asked      time.Time
+	answered   chan struct{} // closed when the first question's time is over
 	// What is to be told: from what was told last to t.
 	told    node.Testimony
 	toldAt  time.Time
@@ -56,6 +60,9 @@ const (
 	// tellEvery is the least time between two tellings, and how far behind the
 	// others may be.
 	tellEvery = 10 * time.Millisecond
+	// mostObjections bounds what waits to be compared. Who keeps one that found no
+	// room objects again.
+	mostObjections = 64
 	// mostPartitions bounds what a message may ask to be kept.
 	mostPartitions = 1024
 )
@@ -102,7 +109,7 @@ func (w *Witness) Read(ctx context.Context, partition int) (node.Testimony, erro
 		k.answered = make(chan struct{})
 		time.AfterFunc(witnessPatience, func() { close(k.answered) })
 	}
-	answered, ask := k.answered, time.Since(k.asked) > askEvery
+	answered, ask := k.answered, time.Since(k.asked) > askEvery && !mutant.On(mutant.MemberJoinsUnasked)
 	if ask {
 		k.asked = time.Now()
 	}
@@ -116,20 +123,20 @@ func (w *Witness) Read(ctx context.Context, partition int) (node.Testimony, erro
 	case <-ctx.Done():
 		return node.Testimony{}, ctx.Err()
 	}
-	t, objection := w.Keeps(partition)
-	if objection != (node.Testimony{}) {
-		return objection, nil
-	}
-	return t, nil
-}
-
-// Keeps returns what is kept of a partition, and what another member has objected
-// and nobody compared yet; zero for none. It asks nobody.
-func (w *Witness) Keeps(partition int) (t, objection node.Testimony) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	k := w.of(partition)
-	return k.t, k.objection
+	if len(k.objections) > 0 && !mutant.On(mutant.ObjectionUnheard) {
+		return k.objections[0], nil
+	}
+	return k.t, nil
+}
+
+// Keeps returns what is kept of a partition, and behind it what other members have
+// objected and nobody compared yet; none if nothing is kept. It asks nobody.
+func (w *Witness) Keeps(partition int) []node.Testimony {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.of(partition).all()
 }
 
 // Raise raises what is kept here, and tells the others.
@@ -137,12 +144,13 @@ func (w *Witness) Raise(_ context.Context, partition int, from, to node.Testimon
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := w.of(partition)
-	if o := k.objection; o != (node.Testimony{}) {
-		if o != from {
-			return o, nil
-		}
+	if i := slices.Index(k.objections, from); i >= 0 {
 		// It was compared. Whoever keeps it can follow from it.
-		k.objection, k.resolved, k.told = node.Testimony{}, o, o
+		k.objections = slices.Delete(k.objections, i, i+1)
+		k.resolved, k.told = from, from
+	}
+	if len(k.objections) > 0 && !mutant.On(mutant.ObjectionUnheard) {
+		return k.objections[0], nil
 	}
 	if k.t == to {
 		return to, nil
@@ -200,20 +208,32 @@ func (w *Witness) hear(b []byte, answer func([]byte) error) {
 	defer w.mu.Unlock()
 	k := w.of(q.partition)
 	none := node.Testimony{}
+	say := func(t node.Testimony) {
+		_ = answer(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: t}))
+	}
 	switch {
 	case q.kept != none: // an answer
 		k.learn(none, q.kept)
-		return
-	case q.to != none && k.learn(q.from, q.to):
-		return
-	}
-	if k.t != none {
-		_ = answer(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: k.t}))
+	case q.to == none: // a question
+		for _, t := range k.all() {
+			say(t)
+		}
+	case !k.learn(q.from, q.to) && k.t != none:
+		say(k.t)
 	}
 }
 
+// all returns what is kept, and the objections behind it.
+func (k *kept) all() []node.Testimony {
+	if k.t == (node.Testimony{}) {
+		return slices.Clone(k.objections)
+	}
+	return append([]node.Testimony{k.t}, k.objections...)
+}
+
 // learn takes over what another member keeps if it follows from what is kept
-// here, and else remembers it, to be compared.
+// here, and else remembers it, to be compared. An objection gives way only to
+// what follows from it.
 func (k *kept) learn(from, to node.Testimony) bool {
 	switch {
 	case k.t == to:
@@ -221,8 +241,16 @@ func (k *kept) learn(from, to node.Testimony) bool {
 	case k.t == from: // both none, or the same
 		k.t, k.told = to, to
 		return true
-	case to != k.resolved:
-		k.objection = to
+	case to == k.resolved, slices.Contains(k.objections, to):
+		return false
+	}
+	if mutant.On(mutant.ObjectionOverwritten) {
+		k.objections = k.objections[:0]
+	}
+	if i := slices.Index(k.objections, from); i >= 0 {
+		k.objections[i] = to
+	} else if len(k.objections) < mostObjections {
+		k.objections = append(k.objections, to)
 	}
 	return false
 }

@@ -157,8 +157,7 @@ func (w *World) lose(partition int, last events.Position, settled bool) *loss {
 		if p == nil {
 			continue
 		}
-		t, objection := p.members.Keeps(partition)
-		if !covers(t, highest) && !covers(objection, highest) {
+		if !slices.ContainsFunc(p.members.Keeps(partition), func(t node.Testimony) bool { return covers(t, highest) }) {
 			return x
 		}
 		x.told = append(x.told, p)
