@@ -179,6 +179,7 @@ const (
 	ReserveForgotten
 	StrongWithoutPulse
 	TwinReplaced
+	TrimmedMemberUnknown
 )
 
 // Info describes a fault.
@@ -382,5 +383,6 @@ var all = [...]Info{
 	MemberJoinsUnasked:       {MemberJoinsUnasked, "member-joins-unasked", "H3", "a member that starts does not ask what the others were told"},
 	ReserveForgotten:         {ReserveForgotten, "reserve-forgotten", "H3", "what the members were told while Redis was away is forgotten when it is back"},
 	StrongWithoutPulse:       {StrongWithoutPulse, "strong-without-pulse", "P52, R11", "a strong read is answered by all that the log has handed over"},
+	TrimmedMemberUnknown:     {TrimmedMemberUnknown, "trimmed-member-unknown", "P43, P16", "a writer does not wait for members whose pulses may have been trimmed out of the log"},
 	TwinReplaced:             {TwinReplaced, "twin-replaced", "P41", "a process that pulses takes the place of another with its node's name"},
 }
