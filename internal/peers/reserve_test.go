@@ -88,6 +88,18 @@ func TestMembersStandInForRedis(t *testing.T) {
 	reads(10)
 	second.kept = node.Testimony{Epoch: 7, Position: 99}
 	reads(10) // of an epoch that was left
+	first.away, second.away, second.kept = true, false, at(10)
+	next := node.Testimony{Epoch: 2, Position: 12}
+	if got, err := w.Raise(t.Context(), 0, at(10), next); err != nil || got != next {
+		t.Fatalf("raise to the next epoch: %v, %v", got, err)
+	}
+	first.away = false
+	if got, err := w.Read(t.Context(), 0); err != nil || got != next {
+		t.Fatalf("read %v, %v, want the epoch that began while Redis was away", got, err)
+	}
+	if got, err := w.Raise(t.Context(), 0, at(10), next); err != nil || got != next {
+		t.Fatalf("raise Redis to the next epoch: %v, %v", got, err)
+	}
 	first.kept, second.kept = node.Testimony{}, at(10)
 	reads(10) // Redis has lost what it kept
 }
