@@ -46,6 +46,8 @@ type hand struct {
 	taken  int
 	barren bool
 
+	buf []byte // room for a value
+
 	// compacted is where the last compaction that was asked for ended.
 	compacted []byte
 }
@@ -57,6 +59,8 @@ const (
 	// idlePause is between steps while there is room: ten million rows take
 	// three hours.
 	idlePause = time.Second
+	// urgentPause is between them while values are left out for want of room.
+	urgentPause = idlePause / 20
 	// latelyValues and sampleFences are what quantiles are taken of.
 	latelyValues, sampleFences = 2048, 1024
 	// A row without a value takes about fenceRow bytes; all of them may take
@@ -72,7 +76,7 @@ func newHand(s *Store) *hand {
 func (s *Store) sweep() {
 	defer close(s.swept)
 	h := newHand(s)
-	idle := time.NewTicker(idlePause)
+	idle := time.NewTimer(idlePause)
 	defer idle.Stop()
 	for {
 		select {
@@ -85,6 +89,7 @@ func (s *Store) sweep() {
 			if h.step(h.idly()) != nil || h.relieve() != nil {
 				return
 			}
+			idle.Reset(h.pause())
 		}
 		for s.meter.over() > 0 && !h.barren {
 			// At the high mark: half of what it passes.
@@ -94,6 +99,14 @@ func (s *Store) sweep() {
 			}
 		}
 	}
+}
+
+// pause is how long the hand rests when nobody wakes it.
+func (h *hand) pause() time.Duration {
+	if h.s.meter.used.Load() >= h.s.meter.share(highMark) {
+		return urgentPause
+	}
+	return idlePause
 }
 
 // idly is the share of a step that nothing but the time has come for: none,
@@ -162,9 +175,9 @@ func (h *hand) step(share float64) error {
 			return s.failed("evict", err)
 		}
 		rows, bytes = rows+1, bytes+len(row)
-		if h.condemns(row, e.aim, threshold) {
-			fence, held, _ := parseRow(row)
-			e.victims = append(e.victims, victim{name: slices.Clone(it.Key()), fence: fence, size: len(held)})
+		if h.condemns(it.Key(), row, e.aim, threshold) {
+			fence, held, _ := parseRow(it.Key(), row)
+			e.victims = append(e.victims, victim{name: slices.Clone(it.Key()), fence: fence, row: len(row), held: len(held)})
 		}
 	}
 	h.at = nil
@@ -186,9 +199,9 @@ func (h *hand) step(share float64) error {
 	return s.submitTo(s.evictions, e)
 }
 
-// condemns reports whether a row has to go.
-func (h *hand) condemns(row []byte, aim events.Position, threshold float64) bool {
-	fence, held, err := parseRow(row)
+// condemns reports whether the row of name has to go.
+func (h *hand) condemns(name, row []byte, aim events.Position, threshold float64) bool {
+	fence, held, err := parseRow(name, row)
 	if err != nil {
 		return false // its fence is unknown, and must stay so
 	}
@@ -199,8 +212,11 @@ func (h *hand) condemns(row []byte, aim events.Position, threshold float64) bool
 		h.count(max(fence.Hard, fence.Soft))
 		return false
 	}
-	e, err := tiers.Parse(held)
-	if err != nil || e.Expired(h.now) || e.Birth() < fence.Hard {
+	e, err := h.s.value(h.buf, held, string(name[nameHead:]), fence)
+	if err != nil {
+		return true
+	}
+	if h.buf = e[:0]; e.Expired(h.now) {
 		return true
 	}
 	w := h.worth(e)
