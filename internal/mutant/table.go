@@ -177,6 +177,19 @@ const (
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
 	LateAnswerTaken
+	AuditNeverCompares
+	AuditMissesRanges
+	AuditBeyondClaim
+	AuditOfAnyHistory
+	AuditCountsUnjudged
+	AuditHearsNoObjection
+	ObjectionOverwritten
+	ObjectionUnheard
+	MemberJoinsUnasked
+	ReserveForgotten
+	StrongWithoutPulse
+	TwinReplaced
+	TrimmedMemberUnknown
 )
 
 // Info describes a fault.
@@ -379,4 +392,17 @@ var all = [...]Info{
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	LateAnswerTaken:          {LateAnswerTaken, "late-answer-taken", "P9", "the answer to a publish that was given up counts as that to the next one"},
+	AuditNeverCompares:       {AuditNeverCompares, "audit-never-compares", "G1", "the auditor holds no read against the fences"},
+	AuditMissesRanges:        {AuditMissesRanges, "audit-misses-ranges", "G1", "the auditor knows fences of keys only"},
+	AuditBeyondClaim:         {AuditBeyondClaim, "audit-beyond-claim", "G1", "the auditor blames a read for a fence behind what it claims"},
+	AuditOfAnyHistory:        {AuditOfAnyHistory, "audit-of-any-history", "G1, H1", "the auditor judges a copy by the records of another history"},
+	AuditCountsUnjudged:      {AuditCountsUnjudged, "audit-counts-unjudged", "G1", "reads that the auditor can't judge count as checked"},
+	AuditHearsNoObjection:    {AuditHearsNoObjection, "audit-hears-no-objection", "G1", "another node's objection to a copy counts for nothing"},
+	ObjectionOverwritten:     {ObjectionOverwritten, "objection-overwritten", "H3", "of what other members object to a testimony the last alone is compared"},
+	ObjectionUnheard:         {ObjectionUnheard, "objection-unheard", "H3", "what other members object to a testimony is not compared"},
+	MemberJoinsUnasked:       {MemberJoinsUnasked, "member-joins-unasked", "H3", "a member that starts does not ask what the others were told"},
+	ReserveForgotten:         {ReserveForgotten, "reserve-forgotten", "H3", "what the members were told while Redis was away is forgotten when it is back"},
+	StrongWithoutPulse:       {StrongWithoutPulse, "strong-without-pulse", "P52, R11", "a strong read is answered by all that the log has handed over"},
+	TrimmedMemberUnknown:     {TrimmedMemberUnknown, "trimmed-member-unknown", "P43, P16", "a writer does not wait for members whose pulses may have been trimmed out of the log"},
+	TwinReplaced:             {TwinReplaced, "twin-replaced", "P41", "a process that pulses takes the place of another with its node's name"},
 }

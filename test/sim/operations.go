@@ -17,6 +17,7 @@ import (
 // read is one read that was answered.
 type read struct {
 	start, end time.Duration
+	by         *process
 	machine    string
 	restarted  bool
 	rolledBack bool // a tier had come back from a copy before
@@ -41,10 +42,11 @@ func (r *read) String() string {
 
 // confirmed is an Everywhere write that returned.
 type confirmed struct {
-	partition int
-	position  events.Position
-	epoch     events.Epoch // 0 if its node did not know it
-	returned  time.Duration
+	by              *process
+	partition       int
+	position        events.Position
+	epoch           events.Epoch // 0 if its node did not know it
+	begun, returned time.Duration
 }
 
 // put is one Put.
@@ -275,7 +277,7 @@ func (w *World) read(m *machine, key string, level consistency.Level, s *session
 		return nil
 	}
 	r := &read{
-		machine: m.name, restarted: p.restarted, key: key, level: level,
+		by: p, machine: m.name, restarted: p.restarted, key: key, level: level,
 		rolledBack: w.rolledBack.Load(), late: w.lateCopies.Load(),
 	}
 	if s != nil {
@@ -388,7 +390,7 @@ func (w *World) invalidate(m *machine, scope events.Scope, concern node.Concern,
 	if err != nil {
 		return false
 	}
-	w.written(t, concern)
+	w.written(p, start, t, concern)
 	return true
 }
 
@@ -402,7 +404,7 @@ func (w *World) points(t consistency.Token) (s string) {
 }
 
 // written notes a write that returned.
-func (w *World) written(t consistency.Token, concern node.Concern) {
+func (w *World) written(p *process, begun time.Duration, t consistency.Token, concern node.Concern) {
 	now := w.trace.now()
 	if w.roll.chance(0.5) {
 		pick(w.roll, w.sessions).join(t, now)
@@ -414,7 +416,7 @@ func (w *World) written(t consistency.Token, concern node.Concern) {
 	defer w.mu.Unlock()
 	for i := range w.plan.settings.Partitions {
 		if at := t.At(i); at.Position != 0 {
-			w.everywhere = append(w.everywhere, &confirmed{partition: i, position: at.Position, epoch: at.Epoch, returned: now})
+			w.everywhere = append(w.everywhere, &confirmed{by: p, partition: i, position: at.Position, epoch: at.Epoch, begun: begun, returned: now})
 		}
 	}
 }
@@ -446,7 +448,7 @@ func (w *World) put(m *machine, s step, concern node.Concern) {
 	}
 	w.trace.add(m.name, "put %s#%d version %v concern %d, begun %.6f: %s %v", key, x.id, x.version, concern, start.Seconds(), w.points(t), err)
 	if err == nil {
-		w.written(t, concern)
+		w.written(p, start, t, concern)
 	}
 }
 

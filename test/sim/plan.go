@@ -20,7 +20,8 @@ type plan struct {
 	machines      int
 	disks         bool
 	shared        bool
-	witness       bool
+	witness       bool // in the shared tier
+	members       bool // they keep testimonies for each other
 	peers         bool
 	copies        bool // processes exchange copies
 	turns         bool // nodes load in turns
@@ -51,10 +52,12 @@ const (
 	witnessed
 	// unwitnessed: it may, and so may the witness.
 	unwitnessed
+	// told: it may, and what the members told each other is all there is.
+	told
 )
 
 func (m historyMode) String() string {
-	return [...]string{"steady", "lossy, witnessed", "lossy, unwitnessed"}[m]
+	return [...]string{"steady", "lossy, witnessed", "lossy, unwitnessed", "lossy, members told"}[m]
 }
 
 // noise is how often what goes wrong all the time goes wrong: probabilities
@@ -180,6 +183,7 @@ func newPlan(seed uint64) *plan {
 	p.turns = d.chance(0.6)
 	p.drawCopies()
 	p.drawPolicy()
+	p.drawMembers()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
 		p.lag = lag // what is lost of the log tells no position
 	}
@@ -213,6 +217,24 @@ func (p *plan) drawCopies() {
 	p.noise.copiesTwice = pick(d, []float64{0, 0.2})
 	p.noise.copiesLate = pick(d, []float64{0, 0.2, 0.5})
 }
+
+// drawMembers draws from dice of its own too. Where there is a shared tier that
+// is a witness, the members stand in for it.
+func (p *plan) drawMembers() {
+	d := newDice(p.Seed, "plan of members")
+	p.members = d.chance(0.7)
+	if p.membersTell() && p.history == unwitnessed {
+		p.history = told
+		p.steps = append(p.steps, step{
+			at: d.between(2*time.Second, p.length), what: "log rolled back, one is left", machine: d.n(p.machines), key: d.n(1 << 10), choice: d.n(1 << 10),
+			dur: d.between(100*time.Millisecond, 600*time.Millisecond), frac: float64(d.n(1000)) / 1000,
+		})
+		slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
+	}
+}
+
+// membersTell reports whether the members are the only witness.
+func (p *plan) membersTell() bool { return p.members && !p.witness }
 
 func (p *plan) drawSteps(d *dice) {
 	at := time.Duration(0)

@@ -85,7 +85,7 @@ var errDown = errors.New("sim: the origin is down")
 
 func (w *World) newRead(p *process, m *machine, key string, level consistency.Level) *read {
 	return &read{
-		machine: m.name, restarted: p.restarted, key: key, level: level,
+		by: p, machine: m.name, restarted: p.restarted, key: key, level: level,
 		rolledBack: w.rolledBack.Load(), late: w.lateCopies.Load(),
 	}
 }
