@@ -167,6 +167,13 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	BlocksUnchecked
+	SnapshotEpochIgnored
+	SnapshotUnproved
+	RestoredFloorForgotten
+	RestoredHorizonForgotten
+	RestoredServesAtOnce
+	RestoreInstalledEarly
 )
 
 // Info describes a fault.
@@ -359,4 +366,11 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	BlocksUnchecked:          {BlocksUnchecked, "blocks-unchecked", "G6", "the rows of a snapshot are taken without a look at its checksums"},
+	SnapshotEpochIgnored:     {SnapshotEpochIgnored, "snapshot-epoch-ignored", "G6, G8", "a snapshot of an epoch that the log has left counts as one of today"},
+	SnapshotUnproved:         {SnapshotUnproved, "snapshot-unproved", "H1, G8", "a snapshot counts as of the log's history if the log has its last record"},
+	RestoredFloorForgotten:   {RestoredFloorForgotten, "restored-floor-forgotten", "G6, P37", "the fences of keys without a row are not restored from a snapshot"},
+	RestoredHorizonForgotten: {RestoredHorizonForgotten, "restored-horizon-forgotten", "G6, P33", "a world that is restored takes births from below its horizon"},
+	RestoredServesAtOnce:     {RestoredServesAtOnce, "restored-serves-at-once", "G6, P31", "a node that begins with what it has kept serves before it has applied the log's tail"},
+	RestoreInstalledEarly:    {RestoreInstalledEarly, "restore-installed-early", "G6, G7", "the rows of a snapshot take the disk's place before all of them were read"},
 }
