@@ -174,6 +174,8 @@ const (
 	RestoredHorizonForgotten
 	RestoredServesAtOnce
 	RestoreInstalledEarly
+	EvidenceReplaced
+	SnapshotKeepsAhead
 )
 
 // Info describes a fault.
@@ -372,5 +374,7 @@ var all = [...]Info{
 	RestoredFloorForgotten:   {RestoredFloorForgotten, "restored-floor-forgotten", "G6, P37", "the fences of keys without a row are not restored from a snapshot"},
 	RestoredHorizonForgotten: {RestoredHorizonForgotten, "restored-horizon-forgotten", "G6, P33", "a world that is restored takes births from below its horizon"},
 	RestoredServesAtOnce:     {RestoredServesAtOnce, "restored-serves-at-once", "G6, P31", "a node that begins with what it has kept serves before it has applied the log's tail"},
+	EvidenceReplaced:         {EvidenceReplaced, "evidence-replaced", "G8", "a snapshot takes the place of a disk that contradicts the log"},
+	SnapshotKeepsAhead:       {SnapshotKeepsAhead, "snapshot-keeps-ahead", "G6, H5", "a snapshot holds copies that were born behind its place"},
 	RestoreInstalledEarly:    {RestoreInstalledEarly, "restore-installed-early", "G6, G7", "the rows of a snapshot take the disk's place before all of them were read"},
 }

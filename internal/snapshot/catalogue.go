@@ -15,6 +15,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
+	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/seal"
 )
 
@@ -162,7 +164,7 @@ func (c *Catalogue) gather(ctx context.Context, w io.Writer, m *Manifest, base *
 			return fmt.Errorf("%w snapshot: rows out of order", events.ErrInvalid)
 		}
 		last, begun = Row{Partition: r.Partition, Kind: r.Kind, Name: r.Name}, true
-		if r.Kind == Key && m.Kind == Fences {
+		if r.Kind == Key && len(r.Held) > 0 && !keeps(m, &r) {
 			r.Held = nil
 		}
 		m.Rows++
@@ -187,6 +189,17 @@ func (c *Catalogue) gather(ctx context.Context, w io.Writer, m *Manifest, base *
 	m.Blocks, m.RawBytes, m.Size = b.blocks, b.raw, b.size
 	m.Sum = fmt.Sprintf("%x", b.sum.Sum(nil))
 	return nil
+}
+
+// keeps reports whether an image keeps a key's copy. One that was born behind the
+// image's place, as a member further on had it, would outlive a loss of the log's
+// tail down to that place, which the image could not prove (H5).
+func keeps(m *Manifest, r *Row) bool {
+	if m.Kind == Fences || r.Partition >= len(m.Partitions) {
+		return false
+	}
+	e, err := tiers.Parse(r.Held)
+	return err == nil && (e.Birth() <= m.Partitions[r.Partition].Mark.Position || mutant.On(mutant.SnapshotKeepsAhead))
 }
 
 func (c *Catalogue) pace(ctx context.Context) func(n int) error {

@@ -15,10 +15,10 @@ import (
 const window = 4096
 
 // Prove compares a place with the log, whose last record is at last, and returns
-// nil if the log holds the place's record and a member of the same epoch has
-// reported a digest that the log's own records lead to from the place's, or
-// from which they lead to the place's. A position and the identity of its
-// record would not do (H1).
+// nil if the log holds the place's record and its records lead from the place's
+// digest to one that a member of the same epoch has reported, or to the place's
+// from such a one or from where the epoch was opened. A position and the
+// identity of its record would not do (H1).
 //
 // Errors: [ErrTrimmed], [ErrOldEpoch], [ErrOtherHistory], [ErrUnproved], the log's.
 func Prove(ctx context.Context, log events.Log, last events.Position, p Place) error {
@@ -112,46 +112,59 @@ func after(ctx context.Context, log events.Log, last events.Position, p Place) (
 	return found, errors.Join(err, other)
 }
 
-// before looks in front of the place for a member whose digest leads to the
-// place's.
+// before looks in front of the place for a digest that leads to the place's: a
+// member's, or the one that begins where an epoch was opened.
 func before(ctx context.Context, log events.Log, p Place) (found bool, err error) {
 	at := p.Mark.Position
 	from := events.Position(1)
 	if at > window {
 		from = at - window + 1
 	}
-	var ids []events.ID // of the records from first on
-	var first events.Position
-	var vouched *events.Pulse
-	read := func(from events.Position) error {
-		ids, first, vouched = ids[:0], from, nil
-		return pulses(ctx, log, from, at, func(d *events.Delivery, c events.Change) bool {
-			if events.Position(len(ids)) <= d.Position-first {
-				ids = append(ids, d.ID)
-			}
-			if pulse, ok := c.(*events.Pulse); ok && pulse.Epoch == p.Epoch && pulse.Digest != (events.Digest{}) &&
-				pulse.Applied+1 >= first && pulse.Applied < d.Position {
-				vouched = pulse
-			}
-			return true
-		})
-	}
-	err = read(from)
+	var b backwards
+	err = b.read(ctx, log, from, p)
 	var gap *events.GapError
 	if errors.As(err, &gap) && gap.First <= at {
-		err = read(gap.First)
+		err = b.read(ctx, log, gap.First, p)
 	}
-	if err != nil || vouched == nil {
+	if err != nil || b.by == "" {
 		return false, err
 	}
-	digest := vouched.Digest
-	for _, id := range ids[vouched.Applied+1-first:] {
+	digest := b.digest
+	for _, id := range b.ids[b.at+1-b.first:] {
 		digest = digest.Next(id)
 	}
-	if digest != p.Digest {
-		return true, fmt.Errorf("%w: the digest of %s at %d leads to another", ErrOtherHistory, vouched.Node, vouched.Applied)
+	if digest != p.Digest && !mutant.On(mutant.SnapshotUnproved) {
+		return true, fmt.Errorf("%w: the digest of %s at %d leads to another", ErrOtherHistory, b.by, b.at)
 	}
 	return true, nil
+}
+
+// backwards is the latest digest that the records in front of a place tell.
+type backwards struct {
+	by     string // who told it; empty: there is none
+	at     events.Position
+	digest events.Digest
+
+	first events.Position
+	ids   []events.ID // of the records from first on
+}
+
+func (b *backwards) read(ctx context.Context, log events.Log, first events.Position, p Place) error {
+	*b = backwards{first: first}
+	return pulses(ctx, log, first, p.Mark.Position, func(d *events.Delivery, c events.Change) bool {
+		if events.Position(len(b.ids)) <= d.Position-first {
+			b.ids = append(b.ids, d.ID)
+		}
+		switch c := c.(type) {
+		case *events.EpochChange:
+			b.by, b.at, b.digest = "the epoch's beginning", d.Position, events.Digest{}.Next(d.ID)
+		case *events.Pulse:
+			if c.Epoch == p.Epoch && c.Digest != (events.Digest{}) && c.Applied+1 >= first && c.Applied < d.Position && c.Applied > b.at {
+				b.by, b.at, b.digest = string(c.Node), c.Applied, c.Digest
+			}
+		}
+		return true
+	})
 }
 
 // errSeen ends a reading of the log that has seen what it wanted.
