@@ -170,7 +170,7 @@ var laws = []law{
 	},
 	{
 		in: []string{"internal/...", "pkg/..."}, never: []string{"testing/...", "pgregory.net/rapid/...", "go.uber.org/goleak/...", "github.com/anishathalye/..."},
-		except: []string{"internal/events/logtest", "internal/tiers/tiertest", "internal/server/servertest", "internal/clock/clocktest", "internal/turn/turntest"},
+		except: []string{"internal/events/logtest", "internal/tiers/tiertest", "internal/server/servertest", "internal/clock/clocktest", "internal/turn/turntest", "internal/snapshot/storetest"},
 		why:    "what ships does not link what tests it",
 	},
 }

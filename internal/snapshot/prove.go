@@ -99,6 +99,10 @@ func after(ctx context.Context, log events.Log, last events.Position, p Place) (
 		if n := events.Position(len(digests)); n <= d.Position-at {
 			digests = append(digests, digests[n-1].Next(d.ID))
 		}
+		if _, over := c.(*events.EpochChange); over && !mutant.On(mutant.SnapshotEpochIgnored) {
+			found, other = true, fmt.Errorf("%w: %s", ErrOldEpoch, p.Epoch)
+			return false
+		}
 		pulse, ok := c.(*events.Pulse)
 		if !ok || pulse.Epoch != p.Epoch || pulse.Applied < at || pulse.Applied >= d.Position || pulse.Digest == (events.Digest{}) {
 			return true
