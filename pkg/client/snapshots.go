@@ -5,18 +5,33 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/snapshot"
 	"github.com/raptorflow/tercet/internal/snapshot/directory"
+	"github.com/raptorflow/tercet/internal/snapshot/objectstore"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 )
 
-// SnapshotStore is where snapshots lie; see [SnapshotDirectory].
+// SnapshotStore is where snapshots lie; see [SnapshotDirectory] and
+// [SnapshotBucket].
 type SnapshotStore = snapshot.Store
 
 // SnapshotDirectory returns a store of snapshots in a directory, which several
 // processes may share.
 func SnapshotDirectory(path string) (SnapshotStore, error) { return directory.New(path) }
+
+// SnapshotBucket returns a store of snapshots in a bucket of JetStream's object
+// store, which must exist (`nats object add`).
+func SnapshotBucket(ctx context.Context, nc *nats.Conn, bucket string) (SnapshotStore, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return objectstore.Open(ctx, js, bucket)
+}
 
 // Snapshot describes one.
 type Snapshot = snapshot.Manifest

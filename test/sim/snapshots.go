@@ -56,4 +56,3 @@ func (w *World) proof(ctx context.Context, c *content) (worst error) {
 	}
 	return worst
 }
-
