@@ -20,7 +20,7 @@ type RowKind byte
 // The kinds of rows, in their order within a partition.
 const (
 	BroadRow   RowKind = kindBroad   // Name: one byte and the fence's name, as Batch.FenceBroad got them
-	KeyRow     RowKind = kindKey     // Name: the key; Held: its entry, unchecked
+	KeyRow     RowKind = kindKey     // Name: the key; Held: its entry
 	VersionRow RowKind = kindVersion // Name: the key; Held: its row version, 8 bytes
 	FloorRow   RowKind = kindFloor   // Fence.Hard: the fence of keys without a row
 	MetaRow    RowKind = kindMeta    // Name and Held as Batch.SetMeta got them
@@ -31,7 +31,7 @@ type Row struct {
 	Kind  RowKind
 	Name  string
 	Fence tiers.Fence
-	Held  []byte // nil: nothing
+	Held  []byte // nil: nothing; of a key, its entry
 }
 
 // Image is a store's content at one moment: of each partition, what one of its
@@ -43,7 +43,8 @@ type Image struct {
 	dir    string
 	db     *pebble.DB
 	death  *death
-	floors floors
+	ledger ledger
+	value  []byte // the row's that is out
 }
 
 const (
@@ -69,7 +70,7 @@ func (s *Store) Image() (*Image, error) {
 	i := &Image{s: s, dir: dir}
 	err := s.death.guarded(func() error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) })
 	if err == nil {
-		i.db, i.floors, i.death, err = openPebble(s.cfg, dir, func(o *pebble.Options) {
+		i.db, i.ledger, i.death, err = openPebble(s.cfg, dir, func(o *pebble.Options) {
 			o.ReadOnly = true
 			o.CacheSize = imageCache
 		})
@@ -87,7 +88,7 @@ func (i *Image) Close() error {
 }
 
 // Floor returns the fence of a partition's keys without a row.
-func (i *Image) Floor(partition int) events.Position { return i.floors.of(partition) }
+func (i *Image) Floor(partition int) events.Position { return i.ledger.floors.of(partition) }
 
 // Meta returns the blob under name, nil if there is none.
 func (i *Image) Meta(partition int, name string) ([]byte, error) {
@@ -118,7 +119,7 @@ func (i *Image) Rows(partition int, unread events.Position, fn func(Row) error) 
 		value, err := it.ValueAndErr()
 		if err == nil {
 			var r Row
-			if r, err = imageRow(it.Key(), value, unread); err == nil {
+			if r, err = i.row(it.Key(), value, unread); err == nil {
 				err = fn(r)
 			}
 		}
@@ -132,21 +133,28 @@ func (i *Image) Rows(partition int, unread events.Position, fn func(Row) error) 
 	return nil
 }
 
-func imageRow(name, value []byte, unread events.Position) (r Row, err error) {
+func (i *Image) row(name, row []byte, unread events.Position) (r Row, err error) {
 	r = Row{Kind: RowKind(name[nameHead-1]), Name: string(name[nameHead:])}
 	switch r.Kind {
 	case BroadRow:
-		r.Fence, _, err = parseRow(value)
+		r.Fence, _, err = parseRow(name, row)
 	case KeyRow:
-		r.Fence, r.Held, err = parseRow(value)
+		var held []byte
+		r.Fence, held, err = parseRow(name, row)
 		if errors.Is(err, ErrCorruptRow) {
 			r.Fence, err = tiers.Fence{Hard: unread, Soft: unread}, nil
 		}
+		if len(held) > 0 {
+			// One that is damaged is none.
+			if e, err := valueOf(i.ledger.epochs, i.value[:0], held, r.Name, r.Fence); err == nil {
+				r.Held, i.value = e, e
+			}
+		}
 	case VersionRow, MetaRow:
-		r.Held, err = unseal(value)
+		r.Held, err = unseal(row)
 	case FloorRow:
 		var at events.Position
-		at, err = floorOf(value)
+		at, err = floorOf(row)
 		r.Fence = tiers.Fence{Hard: at, Soft: at}
 	default:
 		err = fmt.Errorf("%w: row of kind %d", ErrForeign, r.Kind)

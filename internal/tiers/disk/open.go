@@ -153,9 +153,9 @@ func open(cfg Config, d directory) (*Store, error) {
 	}
 	var opened Opening
 	if found {
-		db, floors, death, err := openPebble(cfg, d.generation(n))
+		db, ledger, death, err := openPebble(cfg, d.generation(n))
 		if err == nil {
-			return newStore(cfg, d, n, db, floors, death, opened), nil
+			return newStore(cfg, d, n, db, ledger, death, opened), nil
 		}
 		opened.Cause = err
 		if opened.SetAside, err = d.setAside(n); err != nil {
@@ -165,7 +165,7 @@ func open(cfg Config, d directory) (*Store, error) {
 		n++
 	}
 	opened.Fresh = true
-	db, floors, death, err := openPebble(cfg, d.generation(n))
+	db, ledger, death, err := openPebble(cfg, d.generation(n))
 	if err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
@@ -173,12 +173,18 @@ func open(cfg Config, d directory) (*Store, error) {
 		_ = death.guarded(func() error { return death.close(db) })
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
-	return newStore(cfg, d, n, db, floors, death, opened), nil
+	return newStore(cfg, d, n, db, ledger, death, opened), nil
+}
+
+// ledger is what a database holds of the store as a whole.
+type ledger struct {
+	floors floors
+	epochs []events.Epoch
 }
 
 // openPebble opens one generation, or whatever adjust makes of it, and checks
 // its format.
-func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebble.DB, floors, *death, error) {
+func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebble.DB, ledger, *death, error) {
 	dt := newDeath(cfg.Logger, cfg.StallLimit)
 	o := &pebble.Options{
 		FS:                          cfg.FS,
@@ -208,7 +214,7 @@ func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebbl
 	dt.fs = newParkingFS(o.FS, dt)
 	o.FS = dt.fs
 	var db *pebble.DB
-	var floors floors
+	var l ledger
 	err := dt.guarded(func() error {
 		made, err := pebble.Open(dir, o)
 		if err != nil {
@@ -218,7 +224,10 @@ func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebbl
 		if err := checkFormat(made, o); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
-		if floors, err = readFloors(made, cfg.Partitions); err != nil {
+		if l.floors, err = readFloors(made, cfg.Partitions); err != nil {
+			return errors.Join(err, dt.close(made))
+		}
+		if l.epochs, err = readEpochs(made); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
 		db = made
@@ -226,9 +235,9 @@ func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebbl
 	})
 	if err != nil {
 		dt.fs.enter(stageAbandoned)
-		return nil, nil, nil, err
+		return nil, ledger{}, nil, err
 	}
-	return db, floors, dt, nil
+	return db, l, dt, nil
 }
 
 func checkFormat(db *pebble.DB, o *pebble.Options) error {

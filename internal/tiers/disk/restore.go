@@ -4,12 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/mutant"
+	"github.com/raptorflow/tercet/internal/tiers"
 )
 
 // InMemory returns cfg for a store in memory, if it has no directory, that
@@ -110,6 +113,8 @@ type restorer struct {
 	db    *pebble.DB
 	death *death
 	b     *pebble.Batch
+	// epochs are those of the values written, by number.
+	epochs []events.Epoch
 	// held is how many bytes of values were written.
 	held int64
 }
@@ -122,11 +127,11 @@ func (w *restorer) add(partition int, r Row) error {
 	var value []byte
 	switch r.Kind {
 	case BroadRow:
-		value = appendHeader(nil, r.Fence)
+		value = appendFence(nil, name, r.Fence)
 	case KeyRow:
-		value = appendHeader(make([]byte, 0, headerLen+len(r.Held)), r.Fence)
-		if w.room(len(r.Held)) {
-			value = append(value, r.Held...)
+		var err error
+		if value, err = w.appendValue(appendFence(make([]byte, 0, 24+len(r.Held)), name, r.Fence), r); err != nil {
+			return err
 		}
 	case VersionRow, MetaRow:
 		value = appendSealed(nil, r.Held)
@@ -145,6 +150,27 @@ func (w *restorer) add(partition int, r Row) error {
 		return nil
 	}
 	return w.flush()
+}
+
+// appendValue appends a key's value to its row, if it is one and there is room.
+func (w *restorer) appendValue(row []byte, r Row) ([]byte, error) {
+	if len(r.Held) == 0 {
+		return row, nil
+	}
+	e, err := tiers.Parse(r.Held)
+	if err != nil || e.Key() != r.Name || e.Birth() < r.Fence.Hard || !w.room(len(e)) {
+		return row, nil
+	}
+	n := slices.Index(w.epochs, e.Epoch())
+	if n < 0 {
+		n = len(w.epochs)
+		w.epochs = append(w.epochs, e.Epoch())
+		blob := binary.LittleEndian.AppendUint64(nil, uint64(e.Epoch()))
+		if err := w.b.Set(epochName(n), appendSealed(nil, blob), nil); err != nil {
+			return row, err
+		}
+	}
+	return tiers.AppendShort(binary.AppendUvarint(row, uint64(n)), e, r.Fence.Hard), nil
 }
 
 // room reports whether a value of n bytes is to be kept. What lies below the low
