@@ -47,6 +47,7 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
+	policies  policies
 	admission admission
 	turns     turns
 	crew      crew
@@ -88,6 +89,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		lease:       cfg.Settings.Lease - clock.Resolution,
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
+		policies:    newPolicies(cfg),
 		admission:   newAdmission(cfg.MaxLoads, cfg.LoadRate),
 		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
