@@ -95,7 +95,9 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	w.last.Time = r.int()
 	r.fixed(w.digest[:])
 	w.anchored = r.bool()
-	w.horizon = events.Position(r.uint())
+	if h := events.Position(r.uint()); !mutant.On(mutant.RestoredHorizonForgotten) {
+		w.horizon = h
+	}
 	w.settled = r.bool()
 	if r.bool() {
 		w.diverged = &events.HistoryError{At: events.Position(r.uint()), Evidence: r.string()}

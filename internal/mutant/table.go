@@ -190,6 +190,15 @@ const (
 	StrongWithoutPulse
 	TwinReplaced
 	TrimmedMemberUnknown
+	BlocksUnchecked
+	SnapshotEpochIgnored
+	SnapshotUnproved
+	RestoredFloorForgotten
+	RestoredHorizonForgotten
+	RestoredServesAtOnce
+	RestoreInstalledEarly
+	EvidenceReplaced
+	SnapshotKeepsAhead
 )
 
 // Info describes a fault.
@@ -405,4 +414,13 @@ var all = [...]Info{
 	StrongWithoutPulse:       {StrongWithoutPulse, "strong-without-pulse", "P52, R11", "a strong read is answered by all that the log has handed over"},
 	TrimmedMemberUnknown:     {TrimmedMemberUnknown, "trimmed-member-unknown", "P43, P16", "a writer does not wait for members whose pulses may have been trimmed out of the log"},
 	TwinReplaced:             {TwinReplaced, "twin-replaced", "P41", "a process that pulses takes the place of another with its node's name"},
+	BlocksUnchecked:          {BlocksUnchecked, "blocks-unchecked", "G6", "the rows of a snapshot are taken without a look at its checksums"},
+	SnapshotEpochIgnored:     {SnapshotEpochIgnored, "snapshot-epoch-ignored", "G6, G8", "a snapshot of an epoch that the log has left counts as one of today"},
+	SnapshotUnproved:         {SnapshotUnproved, "snapshot-unproved", "H1, G8", "a snapshot counts as of the log's history if the log has its last record"},
+	RestoredFloorForgotten:   {RestoredFloorForgotten, "restored-floor-forgotten", "G6, P37", "the fences of keys without a row are not restored from a snapshot"},
+	RestoredHorizonForgotten: {RestoredHorizonForgotten, "restored-horizon-forgotten", "G6, P33", "a world that is restored takes births from below its horizon"},
+	RestoredServesAtOnce:     {RestoredServesAtOnce, "restored-serves-at-once", "G6, P31", "a node that begins with what it has kept serves before it has applied the log's tail"},
+	EvidenceReplaced:         {EvidenceReplaced, "evidence-replaced", "G8", "a snapshot takes the place of a disk that contradicts the log"},
+	SnapshotKeepsAhead:       {SnapshotKeepsAhead, "snapshot-keeps-ahead", "G6, H5", "a snapshot holds copies that were born behind its place"},
+	RestoreInstalledEarly:    {RestoreInstalledEarly, "restore-installed-early", "G6, G7", "the rows of a snapshot take the disk's place before all of them were read"},
 }

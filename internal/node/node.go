@@ -166,7 +166,7 @@ func (p *partition) restore() error {
 // begin notes when this node began to listen: who was heard only before counts
 // as heard now.
 func (p *partition) begin() {
-	if mutant.On(mutant.SkipJoinGate) {
+	if mutant.On(mutant.SkipJoinGate) || mutant.On(mutant.RestoredServesAtOnce) && p.world.Applied() > 0 {
 		p.fresh.Store(p.n.clock.Now().Holder)
 	}
 	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))

@@ -67,6 +67,15 @@ type Config struct {
 	// 32 MiB.
 	DiskCache int64
 
+	// Snapshots, if set, is where members' images lie. A member whose disk tier is
+	// empty, lost, or far behind begins with the newest that is of use, and with
+	// the log's tail; see [Client.Beginning]. By itself a client makes none.
+	Snapshots SnapshotStore
+	// SnapshotRate bounds how fast [Client.CreateSnapshot] reads the disk tier, in
+	// bytes per second, before they are compressed. Default 32 MiB; negative: as
+	// fast as it goes.
+	SnapshotRate int
+
 	// NodeID names this process among the members; default the host's name
 	// and a random suffix.
 	NodeID string
@@ -237,6 +246,7 @@ func (c Config) withDefaults() Config {
 	preset(&c.L3Size, 10<<30)
 	preset(&c.DiskCache, 32<<20)
 	preset(&c.AuditRate, 1)
+	preset(&c.SnapshotRate, 32<<20)
 	preset(&c.Compression, CompressAuto)
 	preset(&c.MaxValue, 16<<20)
 	if c.Logger == nil {

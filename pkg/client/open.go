@@ -18,6 +18,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/peers"
+	"github.com/raptorflow/tercet/internal/snapshot"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
 	"github.com/raptorflow/tercet/internal/tiers/pack"
@@ -38,9 +39,13 @@ type Client struct {
 	l2      *redis.Tier
 	witness *peers.Witness
 	l3      *disk.Store
-	packer  *pack.Packer
-	warming warming
-	outbox  relaying
+	// catalogue is nil without snapshots; imaging has room for one that is made.
+	catalogue *snapshot.Catalogue
+	imaging   chan struct{}
+	began     Beginning
+	packer    *pack.Packer
+	warming   warming
+	outbox    relaying
 
 	yielding yielding
 
@@ -83,7 +88,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	if err := events.ValidateDomain(cfg.Domain); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{})}
+	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{}), imaging: make(chan struct{}, 1)}
 	if err := c.build(ctx); err != nil {
 		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, errors.Join(err, c.release()))
 	}
@@ -161,7 +166,10 @@ func (c *Client) build(ctx context.Context) error {
 		return err
 	}
 	deps.Line = packedLine{line, c.packer}
-	if err := c.buildTiers(settings, system, &deps); err != nil {
+	if err := c.buildCatalogue(); err != nil {
+		return err
+	}
+	if err := c.buildTiers(ctx, settings, system, &deps); err != nil {
 		return err
 	}
 	if err := c.buildWitness(settings, &deps); err != nil {
@@ -206,7 +214,7 @@ func (c *Client) connect() error {
 	return nil
 }
 
-func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps *node.Deps) (err error) {
+func (c *Client) buildTiers(ctx context.Context, settings events.Settings, system *clock.System, deps *node.Deps) (err error) {
 	partition := func(key string) int { return node.Partition(key, settings.Partitions) }
 	now := func() int64 { return deps.Clock.Now().Unix }
 	c.l1, err = memory.New(memory.Config{
@@ -217,11 +225,14 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 		return err
 	}
 	deps.Memory = c.l1
-	c.l3, err = disk.Open(disk.Config{
+	onDisk := disk.Config{
 		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Budget: c.cfg.L3Size, Partitions: settings.Partitions, Partition: partition,
 		Logger: deps.Logger, Now: now,
-	})
-	if err != nil {
+	}.InMemory()
+	if c.l3, err = disk.Open(onDisk); err != nil {
+		return err
+	}
+	if err := c.begin(ctx, onDisk); err != nil {
 		return err
 	}
 	deps.Disk = packedDisk{diskPort{c.l3}, c.packer}

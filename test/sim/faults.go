@@ -60,7 +60,7 @@ func (w *World) strike(m *machine, s step) bool {
 	case "wall back":
 		w.trace.add(m.name, "its wall clock jumps by %v", -s.dur)
 		m.clock.step(-s.dur)
-	case "disk dies", "disk rolled back", "disk cloned", "disk wiped", "disk wiped, log trimmed", "disk synced":
+	case "disk dies", "disk rolled back", "disk cloned", "snapshot restored", "disk wiped", "disk wiped, log trimmed", "disk synced":
 		return m.drive != nil && w.strikeDisk(m, s)
 	case "store flushed":
 		w.trace.add("store", "is flushed")
@@ -125,9 +125,22 @@ func (w *World) strikeDisk(m *machine, s step) bool {
 		other.mu.Lock()
 		from = other.now.clone()
 		other.mu.Unlock()
+	case "snapshot restored":
+		if from = other.backup(w.roll); from == nil {
+			return false
+		}
 	}
 	if m.crash() == nil {
 		return false
+	}
+	if s.what == "snapshot restored" {
+		d.mu.Lock()
+		own := d.durable.clone()
+		d.mu.Unlock()
+		if from = w.image(from, own); from == nil {
+			from = own
+			w.trace.add(m.name, "the snapshot is of no use")
+		}
 	}
 	if s.what == "disk wiped, log trimmed" {
 		for _, l := range w.ledgers {

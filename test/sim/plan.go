@@ -99,7 +99,7 @@ var operations = []weighted{
 // faults and their weights.
 var faults = []weighted{
 	{"crash", 6}, {"stop", 2}, {"pause", 4}, {"suspend", 3}, {"cut log", 5}, {"cut store", 3}, {"cut peers", 2},
-	{"wall forward", 2}, {"wall back", 1}, {"disk dies", 1}, {"disk rolled back", 2}, {"disk cloned", 1}, {"disk wiped", 1}, {"disk wiped, log trimmed", 3},
+	{"wall forward", 2}, {"wall back", 1}, {"disk dies", 1}, {"disk rolled back", 2}, {"disk cloned", 1}, {"snapshot restored", 2}, {"disk wiped", 1}, {"disk wiped, log trimmed", 3},
 	{"store flushed", 1}, {"store rolled back", 3}, {"log trimmed", 3}, {"foreign record", 1}, {"future record", 1},
 	{"log away", 1}, {"ids forgotten", 1}, {"disk synced", 2},
 }

@@ -88,8 +88,12 @@ func (s *Store) appendValue(row []byte, e tiers.Entry, f tiers.Fence) ([]byte, e
 // value makes the entry of what a row holds of it, in dst if its capacity
 // suffices. Its error is [tiers.ErrCorrupt].
 func (s *Store) value(dst, held []byte, key string, f tiers.Fence) (tiers.Entry, error) {
+	return valueOf(s.epochs.known(), dst, held, key, f)
+}
+
+// valueOf is [Store.value] where all are the epochs that rows name by number.
+func valueOf(all []events.Epoch, dst, held []byte, key string, f tiers.Fence) (tiers.Entry, error) {
 	number, n := binary.Uvarint(held)
-	all := s.epochs.known()
 	if n <= 0 || number >= uint64(len(all)) {
 		return nil, fmt.Errorf("%w: of an unknown epoch", tiers.ErrCorrupt)
 	}
