@@ -13,6 +13,9 @@ type Config struct {
 	NodeID     string
 	DataDir    string
 	DefaultTTL time.Duration
+	// Policies are those of some keys, the first that matches counts. Only the
+	// file has them.
+	Policies []KeyPolicy
 	// MaxValue is the largest value that a node's servers accept, in bytes.
 	MaxValue int64
 	// Replication is how many nodes keep a copy of each key; 0: none.
@@ -25,6 +28,7 @@ type Config struct {
 	// AuditRate is how many reads a second are judged again; 0: none.
 	AuditRate float64
 	L1Size    int64 // bytes
+	L1Least   int64 // bytes, that memory pressure leaves of it; 0: an eighth
 	L3Size    int64 // bytes
 
 	// Create makes the domain if it is missing, with the settings below, which

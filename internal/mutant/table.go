@@ -14,6 +14,9 @@ const (
 	FenceLeavesCopy
 	RefusedSetKeepsOld
 	YoungSurvives
+	MainDroppedFirst
+	ResizeForgetsFences
+	ExpiryFollowsWall
 	SealIgnoresPlace
 	UnsealedServed
 	BombsInflate
@@ -108,6 +111,7 @@ const (
 	WitnessAtPulseIgnored
 	WitnessDigestIgnored
 	WitnessRaisedUncompared
+	LeftForGood
 	OldWitnessTrusted
 	BaselessIsFresh
 	FreshBeforeWitness
@@ -157,6 +161,11 @@ const (
 	FallbackAtStrong
 	FallbackUnjudged
 	FallbackUnmarked
+	FallbackOutlastsItsAge
+	OriginNotThrottled
+	NotModifiedRenewsBirth
+	PreviousUnjudged
+	JitterLengthens
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
@@ -167,6 +176,29 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	LateAnswerTaken
+	AuditNeverCompares
+	AuditMissesRanges
+	AuditBeyondClaim
+	AuditOfAnyHistory
+	AuditCountsUnjudged
+	AuditHearsNoObjection
+	ObjectionOverwritten
+	ObjectionUnheard
+	MemberJoinsUnasked
+	ReserveForgotten
+	StrongWithoutPulse
+	TwinReplaced
+	TrimmedMemberUnknown
+	BlocksUnchecked
+	SnapshotEpochIgnored
+	SnapshotUnproved
+	RestoredFloorForgotten
+	RestoredHorizonForgotten
+	RestoredServesAtOnce
+	RestoreInstalledEarly
+	EvidenceReplaced
+	SnapshotKeepsAhead
 	ArchiveUnchecked
 	OutrunOffered
 	RestoredWithoutEpoch
@@ -210,6 +242,9 @@ var all = [...]Info{
 	FenceLeavesCopy:          {FenceLeavesCopy, "fence-leaves-copy", "G1", "a key fence stops fills, but leaves the copy in L1"},
 	RefusedSetKeepsOld:       {RefusedSetKeepsOld, "refused-set-keeps-old", "P28", "the older copy stays when L1 refuses a newer one for its size"},
 	YoungSurvives:            {YoungSurvives, "young-survives", "P28, G1", "a fence of a key leaves a copy of it that memory holds on trial"},
+	ExpiryFollowsWall:        {ExpiryFollowsWall, "expiry-follows-wall", "P34", "a step of the wall clock moves when copies expire"},
+	ResizeForgetsFences:      {ResizeForgetsFences, "resize-forgets-fences", "P23, G1", "memory that changes its size takes fills from before the fences it was told of"},
+	MainDroppedFirst:         {MainDroppedFirst, "main-dropped-first", "P28, G1", "a fence looks for a copy in main before it looks among those on trial, from where it may come meanwhile"},
 	SealIgnoresPlace:         {SealIgnoresPlace, "seal-ignores-place", "G6", "a sealed value opens under another key, birth or domain too"},
 	UnsealedServed:           {UnsealedServed, "unsealed-served", "G6", "a value that is not sealed is served although there are keys"},
 	BombsInflate:             {BombsInflate, "bombs-inflate", "P: msgpack", "what a packed value says of its size is not held against the limit"},
@@ -304,6 +339,7 @@ var all = [...]Info{
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
 	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
+	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0015", "an epoch counts as left although the log has lost what ended it"},
 	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
 	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
@@ -353,6 +389,11 @@ var all = [...]Info{
 	FallbackAtStrong:         {FallbackAtStrong, "fallback-at-strong", "P29, G4", "a strong read falls back to a copy behind a soft fence"},
 	FallbackUnjudged:         {FallbackUnjudged, "fallback-unjudged", "P29, G1", "a fallback may lie behind a hard fence"},
 	FallbackUnmarked:         {FallbackUnmarked, "fallback-unmarked", "P29", "a fallback is not marked as stale"},
+	FallbackOutlastsItsAge:   {FallbackOutlastsItsAge, "fallback-outlasts-its-age", "P29", "an expired copy serves as a fallback for longer than its policy says"},
+	OriginNotThrottled:       {OriginNotThrottled, "origin-not-throttled", "P50", "an origin that has just failed is asked again although there is a fallback"},
+	NotModifiedRenewsBirth:   {NotModifiedRenewsBirth, "not-modified-renews-birth", "P27, P29", "a value that its origin has found unchanged is born when that was learnt, not when it was asked"},
+	PreviousUnjudged:         {PreviousUnjudged, "previous-unjudged", "P29", "a loader may call a copy unchanged that a hard fence has killed"},
+	JitterLengthens:          {JitterLengthens, "jitter-lengthens", "P34", "jitter makes lives longer"},
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
@@ -363,6 +404,29 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	LateAnswerTaken:          {LateAnswerTaken, "late-answer-taken", "P9", "the answer to a publish that was given up counts as that to the next one"},
+	AuditNeverCompares:       {AuditNeverCompares, "audit-never-compares", "G1", "the auditor holds no read against the fences"},
+	AuditMissesRanges:        {AuditMissesRanges, "audit-misses-ranges", "G1", "the auditor knows fences of keys only"},
+	AuditBeyondClaim:         {AuditBeyondClaim, "audit-beyond-claim", "G1", "the auditor blames a read for a fence behind what it claims"},
+	AuditOfAnyHistory:        {AuditOfAnyHistory, "audit-of-any-history", "G1, H1", "the auditor judges a copy by the records of another history"},
+	AuditCountsUnjudged:      {AuditCountsUnjudged, "audit-counts-unjudged", "G1", "reads that the auditor can't judge count as checked"},
+	AuditHearsNoObjection:    {AuditHearsNoObjection, "audit-hears-no-objection", "G1", "another node's objection to a copy counts for nothing"},
+	ObjectionOverwritten:     {ObjectionOverwritten, "objection-overwritten", "H3", "of what other members object to a testimony the last alone is compared"},
+	ObjectionUnheard:         {ObjectionUnheard, "objection-unheard", "H3", "what other members object to a testimony is not compared"},
+	MemberJoinsUnasked:       {MemberJoinsUnasked, "member-joins-unasked", "H3", "a member that starts does not ask what the others were told"},
+	ReserveForgotten:         {ReserveForgotten, "reserve-forgotten", "H3", "what the members were told while Redis was away is forgotten when it is back"},
+	StrongWithoutPulse:       {StrongWithoutPulse, "strong-without-pulse", "P52, R11", "a strong read is answered by all that the log has handed over"},
+	TrimmedMemberUnknown:     {TrimmedMemberUnknown, "trimmed-member-unknown", "P43, P16", "a writer does not wait for members whose pulses may have been trimmed out of the log"},
+	TwinReplaced:             {TwinReplaced, "twin-replaced", "P41", "a process that pulses takes the place of another with its node's name"},
+	BlocksUnchecked:          {BlocksUnchecked, "blocks-unchecked", "G6", "the rows of a snapshot are taken without a look at its checksums"},
+	SnapshotEpochIgnored:     {SnapshotEpochIgnored, "snapshot-epoch-ignored", "G6, G8", "a snapshot of an epoch that the log has left counts as one of today"},
+	SnapshotUnproved:         {SnapshotUnproved, "snapshot-unproved", "H1, G8", "a snapshot counts as of the log's history if the log has its last record"},
+	RestoredFloorForgotten:   {RestoredFloorForgotten, "restored-floor-forgotten", "G6, P37", "the fences of keys without a row are not restored from a snapshot"},
+	RestoredHorizonForgotten: {RestoredHorizonForgotten, "restored-horizon-forgotten", "G6, P33", "a world that is restored takes births from below its horizon"},
+	RestoredServesAtOnce:     {RestoredServesAtOnce, "restored-serves-at-once", "G6, P31", "a node that begins with what it has kept serves before it has applied the log's tail"},
+	EvidenceReplaced:         {EvidenceReplaced, "evidence-replaced", "G8", "a snapshot takes the place of a disk that contradicts the log"},
+	SnapshotKeepsAhead:       {SnapshotKeepsAhead, "snapshot-keeps-ahead", "G6, H5", "a snapshot holds copies that were born behind its place"},
+	RestoreInstalledEarly:    {RestoreInstalledEarly, "restore-installed-early", "G6, G7", "the rows of a snapshot take the disk's place before all of them were read"},
 	ArchiveUnchecked:         {ArchiveUnchecked, "archive-unchecked", "G6", "a damaged line of an archive is replayed"},
 	OutrunOffered:            {OutrunOffered, "outrun-offered", "P2, G6", "a value that lost to a higher row version is offered to a node"},
 	RestoredWithoutEpoch:     {RestoredWithoutEpoch, "restored-without-epoch", "G6, G8", "a restored log goes on in the epoch of its backup"},

@@ -47,6 +47,7 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
+	policies  policies
 	admission admission
 	turns     turns
 	crew      crew
@@ -88,6 +89,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		lease:       cfg.Settings.Lease - clock.Resolution,
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
+		policies:    newPolicies(cfg),
 		admission:   newAdmission(cfg.MaxLoads, cfg.LoadRate),
 		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
@@ -164,7 +166,7 @@ func (p *partition) restore() error {
 // begin notes when this node began to listen: who was heard only before counts
 // as heard now.
 func (p *partition) begin() {
-	if mutant.On(mutant.SkipJoinGate) {
+	if mutant.On(mutant.SkipJoinGate) || mutant.On(mutant.RestoredServesAtOnce) && p.world.Applied() > 0 {
 		p.fresh.Store(p.n.clock.Now().Holder)
 	}
 	p.strangersUntil.Store(p.n.clock.Waiter() + int64(p.n.cfg.Settings.LeaseWait()))

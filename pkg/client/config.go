@@ -53,14 +53,28 @@ type Config struct {
 	// restart begins with nothing.
 	DataDir string
 	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB,
-	// at least 512 KiB and 8 MiB. An entry may take a 1024th of nine tenths of
+	// at least 512 KiB and 8 MiB. An entry may take a 1024th of five sixths of
 	// L1Size, and a 64th of L3Size up to 1 MiB; larger ones are served from further
 	// out. L3Size counts all that lies in DataDir, or in memory without one; about
 	// two thirds of it are for values.
 	L1Size, L3Size int64
+	// L1Least is what L1 keeps of L1Size when the process comes near GOMEMLIMIT
+	// or its control group's limit: it is halved at nine tenths of the limit,
+	// and emptied by that, and doubled when there has been room for a minute.
+	// Default an eighth of L1Size. L1Size or more: it keeps all.
+	L1Least int64
 	// DiskCache is the memory that the disk tier keeps blocks in; default
 	// 32 MiB.
 	DiskCache int64
+
+	// Snapshots, if set, is where members' images lie. A member whose disk tier is
+	// empty, lost, or far behind begins with the newest that is of use, and with
+	// the log's tail; see [Client.Beginning]. By itself a client makes none.
+	Snapshots SnapshotStore
+	// SnapshotRate bounds how fast [Client.CreateSnapshot] reads the disk tier, in
+	// bytes per second, before they are compressed. Default 32 MiB; negative: as
+	// fast as it goes.
+	SnapshotRate int
 
 	// NodeID names this process among the members; default the host's name
 	// and a random suffix.
@@ -70,6 +84,11 @@ type Config struct {
 
 	// DefaultTTL is the life of values that name none; default 1 h.
 	DefaultTTL time.Duration
+	// Policy is how values live and reads bear a failing origin; Policies are
+	// those of some keys, of which the first that matches counts. By default
+	// nothing serves past its expiry and every reader waits for its load.
+	Policy   Policy
+	Policies []KeyPolicy
 	// WaitTimeout is how long a read waits for the freshness that its level
 	// demands; default 2 s.
 	WaitTimeout time.Duration
@@ -166,14 +185,23 @@ func DefaultSettings() Settings { return events.DefaultSettings() }
 // Loaded is what a loader answers.
 type Loaded struct {
 	Value []byte
-	// TTL is how long the copy may live; 0: the client's default.
+	// TTL is how long the copy may live; 0: as the key's policy says.
 	TTL time.Duration
 	// Tags name what would make the value wrong.
 	Tags []string
+	// Priority weighs in eviction.
+	Priority Priority
 	// Version is the row's version in the origin, if it has one.
 	Version Version
 	// NoStore hands the value to who asked and keeps no copy.
 	NoStore bool
+	// Validator is what the origin names this value by (an entity tag, a date):
+	// the next load finds it in [Previous].
+	Validator string
+	// NotModified says that the origin has still what [Previous] told. That lives
+	// anew, Value is ignored, Tags are added to its own, and what else is zero
+	// stays as it was.
+	NotModified bool
 	// NotFound says that the origin has no such value. That is cached too, for
 	// TTL: give it tags of what would change it. Without any it is known for a
 	// minute at most.
@@ -218,6 +246,7 @@ func (c Config) withDefaults() Config {
 	preset(&c.L3Size, 10<<30)
 	preset(&c.DiskCache, 32<<20)
 	preset(&c.AuditRate, 1)
+	preset(&c.SnapshotRate, 32<<20)
 	preset(&c.Compression, CompressAuto)
 	preset(&c.MaxValue, 16<<20)
 	if c.Logger == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/peers"
+	"github.com/raptorflow/tercet/internal/snapshot"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
 	"github.com/raptorflow/tercet/internal/tiers/pack"
@@ -38,9 +39,15 @@ type Client struct {
 	l2      *redis.Tier
 	witness *peers.Witness
 	l3      *disk.Store
-	packer  *pack.Packer
-	warming warming
-	outbox  relaying
+	// catalogue is nil without snapshots; imaging has room for one that is made.
+	catalogue *snapshot.Catalogue
+	imaging   chan struct{}
+	began     Beginning
+	packer    *pack.Packer
+	warming   warming
+	outbox    relaying
+
+	yielding yielding
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
@@ -81,7 +88,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	if err := events.ValidateDomain(cfg.Domain); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{})}
+	c := &Client{cfg: cfg, origin: adapt(cfg.Origin), done: make(chan struct{}), imaging: make(chan struct{}, 1)}
 	if err := c.build(ctx); err != nil {
 		return nil, fmt.Errorf("open domain %q: %w", cfg.Domain, errors.Join(err, c.release()))
 	}
@@ -91,6 +98,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		c.fault = c.node.Run(running)
 		close(c.done)
 	}()
+	c.yielding.start(c)
 	c.outbox.start(c)
 	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
 	return c, nil
@@ -158,7 +166,10 @@ func (c *Client) build(ctx context.Context) error {
 		return err
 	}
 	deps.Line = packedLine{line, c.packer}
-	if err := c.buildTiers(settings, system, &deps); err != nil {
+	if err := c.buildCatalogue(); err != nil {
+		return err
+	}
+	if err := c.buildTiers(ctx, settings, system, &deps); err != nil {
 		return err
 	}
 	if err := c.buildWitness(settings, &deps); err != nil {
@@ -170,7 +181,7 @@ func (c *Client) build(ctx context.Context) error {
 	}
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
-		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
+		DefaultTTL: c.cfg.DefaultTTL, Policy: c.cfg.Policy, Policies: c.cfg.Policies, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue, Validate: c.cfg.Validate,
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
@@ -203,7 +214,7 @@ func (c *Client) connect() error {
 	return nil
 }
 
-func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps *node.Deps) (err error) {
+func (c *Client) buildTiers(ctx context.Context, settings events.Settings, system *clock.System, deps *node.Deps) (err error) {
 	partition := func(key string) int { return node.Partition(key, settings.Partitions) }
 	now := func() int64 { return deps.Clock.Now().Unix }
 	c.l1, err = memory.New(memory.Config{
@@ -214,11 +225,14 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 		return err
 	}
 	deps.Memory = c.l1
-	c.l3, err = disk.Open(disk.Config{
+	onDisk := disk.Config{
 		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Budget: c.cfg.L3Size, Partitions: settings.Partitions, Partition: partition,
 		Logger: deps.Logger, Now: now,
-	})
-	if err != nil {
+	}.InMemory()
+	if c.l3, err = disk.Open(onDisk); err != nil {
+		return err
+	}
+	if err := c.begin(ctx, onDisk); err != nil {
 		return err
 	}
 	deps.Disk = packedDisk{diskPort{c.l3}, c.packer}
@@ -248,6 +262,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
 		c.warming.halt() // it reads through the node
 		c.outbox.halt()  // it writes through it
+		c.yielding.halt()
 		c.stop()
 		select {
 		case <-c.done:

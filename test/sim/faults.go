@@ -60,7 +60,7 @@ func (w *World) strike(m *machine, s step) bool {
 	case "wall back":
 		w.trace.add(m.name, "its wall clock jumps by %v", -s.dur)
 		m.clock.step(-s.dur)
-	case "disk dies", "disk rolled back", "disk cloned", "disk wiped", "disk wiped, log trimmed", "disk synced":
+	case "disk dies", "disk rolled back", "disk cloned", "snapshot restored", "disk wiped", "disk wiped, log trimmed", "disk synced":
 		return m.drive != nil && w.strikeDisk(m, s)
 	case "store flushed":
 		w.trace.add("store", "is flushed")
@@ -75,10 +75,30 @@ func (w *World) strike(m *machine, s step) bool {
 	case "witness rolled back":
 		w.trace.add("store", "is rolled back, testimonies too")
 		return w.store.rollBack(w.roll, true)
+	case "log rolled back, one is left":
+		w.leaveOne(m, w.ledgers[part], s)
 	default:
 		return w.strikeLog(w.ledgers[part], s)
 	}
 	return true
+}
+
+// leaveOne has the log lose what one machine was told of and has not applied,
+// and everybody crash who has.
+func (w *World) leaveOne(left *machine, l *ledger, s step) {
+	_, last := l.stream.Bounds()
+	w.trace.add(left.name, "is cut off from the log for %v, and the others will crash with its tail", s.dur)
+	left.link(true)
+	w.later(s.dur, func() {
+		l.rollBack(last-min(last, events.Position(s.choice%3)), false)
+		w.trace.add("log", "partition %d is rolled back to %d", l.index, last)
+		for _, m := range w.machines {
+			if m != left && m.crash() != nil {
+				w.revive(m, s.dur/2)
+			}
+		}
+		left.link(false)
+	})
 }
 
 func (w *World) strikeDisk(m *machine, s step) bool {
@@ -105,9 +125,22 @@ func (w *World) strikeDisk(m *machine, s step) bool {
 		other.mu.Lock()
 		from = other.now.clone()
 		other.mu.Unlock()
+	case "snapshot restored":
+		if from = other.backup(w.roll); from == nil {
+			return false
+		}
 	}
 	if m.crash() == nil {
 		return false
+	}
+	if s.what == "snapshot restored" {
+		d.mu.Lock()
+		own := d.durable.clone()
+		d.mu.Unlock()
+		if from = w.image(from, own); from == nil {
+			from = own
+			w.trace.add(m.name, "the snapshot is of no use")
+		}
 	}
 	if s.what == "disk wiped, log trimmed" {
 		for _, l := range w.ledgers {

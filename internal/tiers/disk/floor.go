@@ -58,18 +58,25 @@ func readFloors(db *pebble.DB, partitions int) (floors, error) {
 		if err != nil {
 			return nil, err
 		}
-		blob, err := unseal(row)
-		if err == nil && len(blob) != 8 {
-			err = ErrCorruptRow
-		}
-		if err == nil {
-			f[p].Store(binary.LittleEndian.Uint64(blob))
-		}
+		at, err := floorOf(row)
+		f[p].Store(uint64(at))
 		if err := errors.Join(err, closer.Close()); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// floorOf reads the row of a floor.
+func floorOf(row []byte) (events.Position, error) {
+	blob, err := unseal(row)
+	if err != nil {
+		return 0, err
+	}
+	if len(blob) != 8 {
+		return 0, ErrCorruptRow
+	}
+	return events.Position(binary.LittleEndian.Uint64(blob)), nil
 }
 
 // Forget says that no copy born before p is taken from anywhere any more, so

@@ -88,6 +88,27 @@ type Opening struct {
 // its place; see [Store.Opened]. Open fails if the directory is in use
 // ([ErrLocked]), or if no fresh store can be made either.
 func Open(cfg Config) (*Store, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	d := directory{fs: cfg.FS, path: cfg.Dir}
+	lock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	d.sweep(cfg.Logger)
+	s, err := open(cfg, d)
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	s.lock = lock
+	return s, nil
+}
+
+// complete returns cfg with its defaults.
+func (cfg Config) complete() (Config, error) {
 	preset(&cfg.Partitions, 1)
 	preset(&cfg.CacheBytes, defaultCache)
 	preset(&cfg.MemTableBytes, defaultMemTable)
@@ -95,11 +116,11 @@ func Open(cfg Config) (*Store, error) {
 	preset(&cfg.StallLimit, defaultStallLimit)
 	switch {
 	case cfg.Partitions < 0 || cfg.Partitions >= formatPartition || cfg.Partitions > 1 && cfg.Partition == nil:
-		return nil, fmt.Errorf("%w disk tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
+		return cfg, fmt.Errorf("%w disk tier: %d partitions and no way to tell them apart", events.ErrInvalid, cfg.Partitions)
 	case cfg.Budget != 0 && cfg.Budget < leastBudget:
-		return nil, fmt.Errorf("%w disk tier: a budget of %d bytes, at least %d", events.ErrInvalid, cfg.Budget, leastBudget)
+		return cfg, fmt.Errorf("%w disk tier: a budget of %d bytes, at least %d", events.ErrInvalid, cfg.Budget, leastBudget)
 	case cfg.CacheBytes < 0 || cfg.MemTableBytes < 0 || cfg.MaxEntry < 0 || cfg.StallLimit < 0:
-		return nil, fmt.Errorf("%w disk tier: a negative limit", events.ErrInvalid)
+		return cfg, fmt.Errorf("%w disk tier: a negative limit", events.ErrInvalid)
 	}
 	if cfg.Budget > 0 {
 		cfg.MaxEntry = min(cfg.MaxEntry, int(cfg.Budget/64))
@@ -122,18 +143,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = func() int64 { return time.Now().UnixMilli() }
 	}
-	d := directory{fs: cfg.FS, path: cfg.Dir}
-	lock, err := d.lock()
-	if err != nil {
-		return nil, err
-	}
-	s, err := open(cfg, d)
-	if err != nil {
-		_ = lock.Close()
-		return nil, err
-	}
-	s.lock = lock
-	return s, nil
+	return cfg, nil
 }
 
 func open(cfg Config, d directory) (*Store, error) {
@@ -143,9 +153,9 @@ func open(cfg Config, d directory) (*Store, error) {
 	}
 	var opened Opening
 	if found {
-		db, floors, death, err := openPebble(cfg, d.generation(n))
+		db, ledger, death, err := openPebble(cfg, d.generation(n))
 		if err == nil {
-			return newStore(cfg, d, n, db, floors, death, opened), nil
+			return newStore(cfg, d, n, db, ledger, death, opened), nil
 		}
 		opened.Cause = err
 		if opened.SetAside, err = d.setAside(n); err != nil {
@@ -155,7 +165,7 @@ func open(cfg Config, d directory) (*Store, error) {
 		n++
 	}
 	opened.Fresh = true
-	db, floors, death, err := openPebble(cfg, d.generation(n))
+	db, ledger, death, err := openPebble(cfg, d.generation(n))
 	if err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
@@ -163,11 +173,18 @@ func open(cfg Config, d directory) (*Store, error) {
 		_ = death.guarded(func() error { return death.close(db) })
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
-	return newStore(cfg, d, n, db, floors, death, opened), nil
+	return newStore(cfg, d, n, db, ledger, death, opened), nil
 }
 
-// openPebble opens one generation and checks its format.
-func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
+// ledger is what a database holds of the store as a whole.
+type ledger struct {
+	floors floors
+	epochs []events.Epoch
+}
+
+// openPebble opens one generation, or whatever adjust makes of it, and checks
+// its format.
+func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebble.DB, ledger, *death, error) {
 	dt := newDeath(cfg.Logger, cfg.StallLimit)
 	o := &pebble.Options{
 		FS:                          cfg.FS,
@@ -189,22 +206,28 @@ func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	shape(o, cfg.Budget)
+	for _, f := range adjust {
+		f(o)
+	}
 	o.WithFSDefaults() // watches for slow operations
 	// Outermost: one that is parked is not slow.
 	dt.fs = newParkingFS(o.FS, dt)
 	o.FS = dt.fs
 	var db *pebble.DB
-	var floors floors
+	var l ledger
 	err := dt.guarded(func() error {
 		made, err := pebble.Open(dir, o)
 		if err != nil {
 			return err
 		}
 		dt.fs.enter(stageOpen)
-		if err := checkFormat(made); err != nil {
+		if err := checkFormat(made, o); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
-		if floors, err = readFloors(made, cfg.Partitions); err != nil {
+		if l.floors, err = readFloors(made, cfg.Partitions); err != nil {
+			return errors.Join(err, dt.close(made))
+		}
+		if l.epochs, err = readEpochs(made); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
 		db = made
@@ -212,12 +235,12 @@ func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
 	})
 	if err != nil {
 		dt.fs.enter(stageAbandoned)
-		return nil, nil, nil, err
+		return nil, ledger{}, nil, err
 	}
-	return db, floors, dt, nil
+	return db, l, dt, nil
 }
 
-func checkFormat(db *pebble.DB) error {
+func checkFormat(db *pebble.DB, o *pebble.Options) error {
 	name := append(appendName(nil, formatPartition, 0), formatName...)
 	v, closer, err := db.Get(name)
 	switch {
@@ -243,6 +266,9 @@ func checkFormat(db *pebble.DB) error {
 	}
 	if !empty {
 		return fmt.Errorf("%w: rows and no format", ErrForeign)
+	}
+	if o.DisableWAL {
+		return db.Set(name, []byte(Format), pebble.NoSync) // see Restore
 	}
 	return db.Set(name, []byte(Format), pebble.Sync)
 }

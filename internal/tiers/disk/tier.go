@@ -26,7 +26,7 @@ func (t tier) Get(_ context.Context, key string, dst []byte) (tiers.Entry, error
 		return nil, tiers.ErrMiss
 	case err != nil:
 		return nil, err
-	case found.Entry == nil || found.Entry.Expired(t.s.cfg.Now()) || found.Entry.Birth() < found.Fence.Soft:
+	case found.Entry == nil || found.Entry.Ended(t.s.cfg.Now()) || found.Entry.Birth() < found.Fence.Soft:
 		return nil, tiers.ErrMiss
 	}
 	return found.Entry, nil
@@ -73,14 +73,14 @@ func (t tier) Clear(ctx context.Context) error {
 // on.
 func (s *Store) valued(partition int, from string, limit int) (keys []string, next string, err error) {
 	rows := 0
-	err = s.walk("clear", partition, kindKey, from, func(rest, row []byte) error {
+	err = s.walk("clear", partition, kindKey, from, func(name, row []byte) error {
 		if len(keys) >= limit || rows >= limit*rowsPerEntry {
-			next = string(rest)
+			next = string(name[nameHead:])
 			return errEnough
 		}
 		rows++
-		if len(row) > headerLen {
-			keys = append(keys, string(rest))
+		if _, held, err := parseRow(name, row); err == nil && len(held) > 0 {
+			keys = append(keys, string(name[nameHead:]))
 		}
 		return nil
 	})
