@@ -37,7 +37,7 @@ the same position: then the exit code is 1.`,
   tercet diff http://10.0.0.1:8080 http://10.0.0.2:8080 --key product:1:price --json`,
 		Args: args(cobra.ExactArgs(2)),
 	}
-	x := differ{app: a}
+	x := differ{app: a, rolled: map[stand]rolled{}}
 	cmd.Flags().StringArrayVar(&x.keys, "key", nil, "compare this key; may stand several times")
 	cmd.Flags().IntVar(&x.sample, "sample", 100, "compare so many of the keys that the log named last")
 	cmd.RunE = a.runUnbounded([]string{"domain", "nats.url"}, func(ctx context.Context, c *config.Config, args []string) error {
@@ -60,6 +60,14 @@ type differ struct {
 	config  *config.Config
 	domain  *jslog.Domain
 	auditor *peers.Auditor
+	// rolled are the digests last asked for.
+	rolled map[stand]rolled
+}
+
+// stand is a member in one partition.
+type stand struct {
+	who       events.Incarnation
+	partition int
 }
 
 // difference is what two nodes differ in.
@@ -189,7 +197,10 @@ func (x *differ) partition(ctx context.Context, p int, a, b pulsed) (*partitionD
 // roll carries a member's digest on to a later position, by the log.
 func (x *differ) roll(ctx context.Context, p int, from *events.Pulse, to events.Position) (events.Digest, error) {
 	digest := from.Digest
-	if to <= from.Applied {
+	if to < from.Applied {
+		return digest, fmt.Errorf("%w: %s has applied %d, asked about %d", events.ErrInvalid, from.Node, from.Applied, to)
+	}
+	if to == from.Applied {
 		return digest, nil
 	}
 	err := x.domain.Retained(p).Read(ctx, from.Applied+1, to, func(batch []events.Delivery) error {
@@ -255,14 +266,13 @@ func (x *differ) key(ctx context.Context, key string, p int, a, b pulsed, ha, hb
 		d.BirthB = cb.Birth
 	}
 	for _, of := range []struct {
-		holder, judge string
-		member        pulsed
+		holder, judge pulsed
 		h             holding
 		c             *heldCopy
-	}{{string(a.Node), string(b.Node), b, ha, ca}, {string(b.Node), string(a.Node), a, hb, cb}} {
-		if of.c != nil && x.objects(ctx, of.member, p, key, of.h, of.c) {
+	}{{a, b, ha, ca}, {b, a, hb, cb}} {
+		if of.c != nil && x.objects(ctx, of.holder, of.judge, p, key, of.h, of.c) {
 			d.Fault = true
-			d.What = fmt.Sprintf("%s would serve the copy born at %d, which %s holds dead", of.holder, of.c.Birth, of.judge)
+			d.What = fmt.Sprintf("%s would serve the copy born at %d, which %s holds dead", of.holder.Node, of.c.Birth, of.judge.Node)
 			return d
 		}
 	}
@@ -290,18 +300,42 @@ func (h holding) serves() *heldCopy {
 }
 
 // objects asks a member whether a copy that another would serve was dead where
-// that one stood.
-func (x *differ) objects(ctx context.Context, judge pulsed, p int, key string, h holding, c *heldCopy) bool {
+// that one stood, in the history that it has told of in its pulses.
+func (x *differ) objects(ctx context.Context, holder, judge pulsed, p int, key string, h holding, c *heldCopy) bool {
 	epoch, err := events.ParseEpoch(c.Epoch)
+	if err != nil {
+		return false
+	}
+	digest, err := x.digestOf(ctx, p, holder, events.Position(h.Applied))
 	if err != nil {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	opinion, err := x.auditor.Consult(ctx, judge.Incarnation, node.Sighting{
-		Partition: p, Epoch: epoch, Key: key, Birth: events.Position(c.Birth), Tags: c.Tags, Claim: events.Position(h.Applied),
+		Partition: p, Epoch: epoch, Key: key, Birth: events.Position(c.Birth), Tags: c.Tags,
+		Claim: events.Position(h.Applied), Digest: digest,
 	})
 	return err == nil && opinion == node.Objects
+}
+
+// rolled is a digest that was carried on.
+type rolled struct {
+	at     events.Position
+	digest events.Digest
+}
+
+// digestOf is the digest that a member has at a position behind its last pulse.
+func (x *differ) digestOf(ctx context.Context, p int, m pulsed, at events.Position) (events.Digest, error) {
+	last, ok := x.rolled[stand{m.Incarnation, p}]
+	if ok && last.at == at {
+		return last.digest, nil
+	}
+	d, err := x.roll(ctx, p, m.Pulse, at)
+	if err == nil {
+		x.rolled[stand{m.Incarnation, p}] = rolled{at, d}
+	}
+	return d, err
 }
 
 // named are the keys to compare: those given, and the last that the log named.

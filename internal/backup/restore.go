@@ -260,3 +260,31 @@ func (b *workbench) hand(ctx context.Context, nc *nats.Conn, l Log) error {
 	defer f.Close()
 	return restore(ctx, nc, l.Stream, b.ready[l.Partition], f)
 }
+
+// RollBack brings a domain's logs back as they were, their tail lost and nothing
+// said about it: what becomes of a domain whose streams somebody restores by other
+// means. It is for drills, which show that the nodes notice by themselves.
+func RollBack(ctx context.Context, nc *nats.Conn, dir string) error {
+	m, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	for _, l := range m.Logs {
+		if err := js.DeleteStream(ctx, l.Stream); err != nil {
+			return fmt.Errorf("delete stream %s: %w", l.Stream, err)
+		}
+		f, err := os.Open(l.path(dir))
+		if err != nil {
+			return err
+		}
+		err = restore(ctx, nc, l.Stream, identity{Config: l.Config, State: l.State}, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("roll back stream %s: %w", l.Stream, err)
+		}
+	}
+	return nil
+}
