@@ -167,6 +167,8 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	DiskTakenUnfilled
+	TakenDiskKeepsHorizon
 )
 
 // Info describes a fault.
@@ -359,4 +361,6 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
+	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
 }

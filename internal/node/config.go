@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -89,6 +90,11 @@ type Deps struct {
 	// Disk may be nil: then the node keeps no copies beyond memory, and knows
 	// the fences of single keys since its start only.
 	Disk Disk
+	// NewDisk replaces a Disk that was lost, which it releases first, or is nil
+	// at the start. The node fills the new one from its log and goes on with it.
+	// An error means that it will be asked again. Nil: a lost disk stays lost
+	// until the restart.
+	NewDisk func(ctx context.Context) (Disk, error)
 	// Shared may be nil.
 	Shared Shared
 	// Witness may be nil.

@@ -25,7 +25,8 @@ type Node struct {
 	cfg         Config
 	incarnation events.Incarnation
 	memory      Memory
-	disk        Disk // nil: none
+	disk        Disk    // nil: none
+	drives      *drives // disk, if a lost one can be replaced; else nil
 	shared      Shared
 	witness     Witness
 	clock       clock.Clock
@@ -98,6 +99,10 @@ func New(deps Deps, cfg Config) (*Node, error) {
 	}
 	if mutant.On(mutant.NoWitness) {
 		n.witness = nil
+	}
+	if deps.NewDisk != nil {
+		n.drives = newDrives(n.disk, cfg.Settings.Partitions)
+		n.disk = n.drives
 	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
@@ -192,6 +197,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.keeper.run(following) })
 	if n.disk != nil {
 		g.Go(func() error { return n.syncNowAndThen(following) })
+	}
+	if n.drives != nil {
+		g.Go(func() error { return n.renewDisks(following) })
 	}
 	if n.audit.every != 0 {
 		g.Go(func() error { return n.audit.run(following) })

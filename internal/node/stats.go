@@ -10,17 +10,17 @@ import (
 // counters are what a node counts. Hits in memory are not among them: the
 // tier counts its own, and the hot path nothing.
 type counters struct {
-	diskHits, sharedHits, misses                                                     atomic.Uint64
-	memoryRejected, sharedDead                                                       atomic.Uint64
-	loads, joined, loadErrors, bypasses                                              atomic.Uint64
-	led, joinedFleet, turnsLost, turnNanos                                           atomic.Uint64
-	fillsRefused, notKept, fallbacks                                                 atomic.Uint64
-	writes, applied, keyFences, broadFences                                          atomic.Uint64
-	undecodable, corrupt, outrun                                                     atomic.Uint64
-	pulses, shortcuts, pulsesFailed, waitsTimedOut                                   atomic.Uint64
-	epochs, gaps, regressions                                                        atomic.Uint64
-	sharedErrors, witnessErrors, disksLost, unwitnessed, traced, acksRefused, pruned atomic.Uint64
-	replicas                                                                         replicaCounters
+	diskHits, sharedHits, misses                                                                   atomic.Uint64
+	memoryRejected, sharedDead                                                                     atomic.Uint64
+	loads, joined, loadErrors, bypasses                                                            atomic.Uint64
+	led, joinedFleet, turnsLost, turnNanos                                                         atomic.Uint64
+	fillsRefused, notKept, fallbacks                                                               atomic.Uint64
+	writes, applied, keyFences, broadFences                                                        atomic.Uint64
+	undecodable, corrupt, outrun                                                                   atomic.Uint64
+	pulses, shortcuts, pulsesFailed, waitsTimedOut                                                 atomic.Uint64
+	epochs, gaps, regressions                                                                      atomic.Uint64
+	sharedErrors, witnessErrors, disksLost, disksRenewed, unwitnessed, traced, acksRefused, pruned atomic.Uint64
+	replicas                                                                                       replicaCounters
 }
 
 // Stats is a snapshot of what a node has counted since it was built, and of
@@ -61,6 +61,8 @@ type Stats struct {
 	// dropped everything.
 	Epochs, Gaps, Regressions              uint64
 	SharedErrors, WitnessErrors, DisksLost uint64
+	// DisksRenewed are new disks that were filled from the log after a loss.
+	DisksRenewed uint64
 	// Unwitnessed are pulses and writes that went on without the witness.
 	Unwitnessed uint64
 	// Traced are comparisons with a witness so old that the log's records had to
@@ -121,7 +123,7 @@ func (n *Node) Stats() Stats {
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
 		Pulses: c.pulses.Load(), Shortcuts: c.shortcuts.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
 		Epochs: c.epochs.Load(), Gaps: c.gaps.Load(), Regressions: c.regressions.Load(),
-		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
+		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(), DisksRenewed: c.disksRenewed.Load(),
 		Unwitnessed: c.unwitnessed.Load(), Traced: c.traced.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
 		Members: len(n.Members()), Audit: n.audit.stats(),
 	}

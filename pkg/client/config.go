@@ -15,6 +15,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers/disk"
 )
 
 // Config says which domain to join and with what. Only Domain is required.
@@ -61,6 +62,7 @@ type Config struct {
 	// DiskCache is the memory that the disk tier keeps blocks in; default
 	// 32 MiB.
 	DiskCache int64
+	tuneDisk  func(*disk.Config) // for tests; may be nil
 
 	// NodeID names this process among the members; default the host's name
 	// and a random suffix.

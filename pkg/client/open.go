@@ -37,7 +37,7 @@ type Client struct {
 	l1      *memory.Cache
 	l2      *redis.Tier
 	witness *peers.Witness
-	l3      *disk.Store
+	l3      diskTier
 	packer  *pack.Packer
 	warming warming
 	outbox  relaying
@@ -214,14 +214,18 @@ func (c *Client) buildTiers(settings events.Settings, system *clock.System, deps
 		return err
 	}
 	deps.Memory = c.l1
-	c.l3, err = disk.Open(disk.Config{
+	c.l3.packer = c.packer
+	c.l3.cfg = disk.Config{
 		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Budget: c.cfg.L3Size, Partitions: settings.Partitions, Partition: partition,
 		Logger: deps.Logger, Now: now,
-	})
-	if err != nil {
+	}
+	if c.cfg.tuneDisk != nil {
+		c.cfg.tuneDisk(&c.l3.cfg)
+	}
+	if deps.Disk, err = c.l3.open(); err != nil {
 		return err
 	}
-	deps.Disk = packedDisk{diskPort{c.l3}, c.packer}
+	deps.NewDisk = c.l3.renew
 	if c.cfg.RedisURL == "" {
 		return nil
 	}
@@ -283,9 +287,7 @@ func (c *Client) release() error {
 	if c.redis != nil {
 		errs = append(errs, c.redis.Close())
 	}
-	if c.l3 != nil {
-		errs = append(errs, c.l3.Close())
-	}
+	errs = append(errs, c.l3.close())
 	if c.nc != nil && c.cfg.Conn == nil {
 		c.nc.Close()
 	}
