@@ -169,6 +169,7 @@ const (
 	FloorStaysWhenRowsGo
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
+	OffDiskForgetsFences
 )
 
 // Info describes a fault.
@@ -363,4 +364,5 @@ var all = [...]Info{
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
+	OffDiskForgetsFences:     {OffDiskForgetsFences, "off-disk-forgets-fences", "G1", "a disk tier that is switched off keeps no fences"},
 }

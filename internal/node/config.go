@@ -60,6 +60,9 @@ type Config struct {
 	// are followed to the last node. Default 0: none.
 	AuditRate float64
 
+	// TiersOff are switched off from the start; see [Node.SwitchOff].
+	TiersOff []Source
+
 	// Replication is how many nodes keep a copy of each key for the others, if
 	// [Deps.Replicas] is there. More may: every node also keeps what it has
 	// loaded or read. Default 2; negative: none, and no node is asked.

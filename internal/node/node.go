@@ -48,6 +48,7 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
+	switches  switches
 	admission admission
 	turns     turns
 	crew      crew
@@ -104,6 +105,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		n.drives = newDrives(n.disk, cfg.Settings.Partitions)
 		n.disk = n.drives
 	}
+	n.fitSwitches()
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
 	n.audit.init(n)
@@ -118,6 +120,11 @@ func New(deps Deps, cfg Config) (*Node, error) {
 			return nil, err
 		}
 		n.parts = append(n.parts, p)
+	}
+	for _, t := range cfg.TiersOff {
+		if err := n.SwitchOff(t); err != nil {
+			return nil, err
+		}
 	}
 	return n, nil
 }

@@ -32,6 +32,9 @@ type Memory interface {
 	// Reset drops all copies (of every partition) and lowers the partition's
 	// guard slots.
 	Reset(partition int)
+	// Suspend drops all copies and takes no more, until Resume; guard slots go on.
+	Suspend()
+	Resume()
 }
 
 // Disk is L3: copies, and beside them the fences of single keys, with the

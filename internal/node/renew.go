@@ -227,7 +227,7 @@ func (r *renewal) handOver() {
 		return
 	}
 	clear(p.versions)
-	p.batch = s.batch
+	p.batch = p.n.switches.batch(s.batch)
 	p.n.drives.parts[p.index].Store(&r.disk)
 	p.blind.Store(false) // last: from here on readers go by it
 	r.end(errRenewed)

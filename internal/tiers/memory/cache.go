@@ -55,6 +55,8 @@ type Cache struct {
 	guards guards
 	admit  *admission
 
+	suspended atomic.Bool
+
 	tooLarge   atomic.Uint64
 	outdated   atomic.Uint64
 	turnedAway atomic.Uint64
