@@ -170,6 +170,7 @@ const (
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
 	OffDiskForgetsFences
+	LoadQueueUnbounded
 )
 
 // Info describes a fault.
@@ -365,4 +366,5 @@ var all = [...]Info{
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
 	OffDiskForgetsFences:     {OffDiskForgetsFences, "off-disk-forgets-fences", "G1", "a disk tier that is switched off keeps no fences"},
+	LoadQueueUnbounded:       {LoadQueueUnbounded, "load-queue-unbounded", "P50", "any number of loads waits for the origin"},
 }

@@ -40,9 +40,17 @@ type Config struct {
 	// MaxLoads bounds the loads that run at once, so that a lapse of all
 	// leases is no stampede on the origin. Default 256.
 	MaxLoads int
+	// LoadQueue bounds the loads that wait for that. Default 16 times MaxLoads;
+	// negative: none waits. A load beyond is turned away at once, with an
+	// [Overload]. No more loads than MaxLoads and LoadQueue together are under
+	// way, for whatever they wait.
+	LoadQueue int
 	// LoadRate is how many loads may begin in a second. Default 0: any number.
 	// Up to a second's worth may begin at once.
 	LoadRate float64
+	// LoadTarget is how long a load should take: while they take longer, fewer
+	// run at once. Default 0: always up to MaxLoads; see [Limits].
+	LoadTarget time.Duration
 	// LoadAlone: loads are shared within this process only, and not with other
 	// nodes that load the same key.
 	LoadAlone bool
@@ -142,6 +150,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// loads are the limits on loads.
+func (c Config) loads() Limits {
+	return Limits{AtOnce: c.MaxLoads, Queue: c.LoadQueue, PerSecond: c.LoadRate, Target: c.LoadTarget}
+}
+
 func set[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -162,7 +175,7 @@ func (d Deps) validate(c Config) (Deps, error) {
 		return bad(fmt.Sprintf("%d logs and %d committers for %d partitions", len(d.Logs), len(d.Committers), p))
 	case d.Memory == nil || d.Clock == nil:
 		return bad("no memory tier or no clock")
-	case c.MaxLoads < 0 || c.LoadRate < 0 || c.Turn < 0:
+	case c.MaxLoads < 0 || c.LoadRate < 0 || c.LoadTarget < 0 || c.Turn < 0:
 		return bad("a negative limit on loads")
 	case d.Incarnation == (events.Incarnation{}):
 		return bad("no incarnation")

@@ -24,7 +24,7 @@ var (
 	// bracket stays open.
 	ErrUnsettled = errors.New("it is not known whether the commit will happen")
 	// ErrOverloaded reports that a bounded queue is full.
-	ErrOverloaded = errors.New("node is overloaded")
+	ErrOverloaded = events.ErrOverloaded
 )
 
 // Error says what failed, on what, and what may help.

@@ -48,11 +48,12 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
-	switches  switches
-	admission admission
-	turns     turns
-	crew      crew
-	peers     Peers // nil: pulses alone confirm
+	switches switches
+	gate     *Gate // of the origin
+	airborne airborne
+	turns    turns
+	crew     crew
+	peers    Peers // nil: pulses alone confirm
 	// questions has room for each question that waits.
 	questions chan struct{}
 	keeper    keeper
@@ -90,7 +91,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		lease:       cfg.Settings.Lease - clock.Resolution,
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
-		admission:   newAdmission(cfg.MaxLoads, cfg.LoadRate),
+		gate:        newGate(cfg.loads(), deps.Clock.Waiter),
 		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
 		questions:   make(chan struct{}, maxQuestions),
@@ -108,6 +109,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 	n.fitSwitches()
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
+	n.airborne.init(cfg.loads())
 	n.audit.init(n)
 	n.copier.init()
 	n.steps.New = func() any { return new([]coherence.Step) }

@@ -35,6 +35,10 @@ type Stats struct {
 	// Loads are calls of loaders, Joined the readers who shared one, Bypasses
 	// the loads past the cache.
 	Loads, Joined, LoadErrors, Bypasses uint64
+	// Origin is what the loads' gate sees. LoadsShed are loads that were turned
+	// away, there or before, because too many were under way.
+	Origin    GateStats
+	LoadsShed uint64
 	// Led are the loads that held the domain's turn, JoinedFleet those that
 	// another node's load answered, TurnsLost the turns that were another's
 	// when their load ended.
@@ -128,6 +132,8 @@ func (n *Node) Stats() Stats {
 		Members: len(n.Members()), Audit: n.audit.stats(),
 	}
 	c.replicas.into(&s)
+	s.Origin = n.gate.Stats()
+	s.LoadsShed = s.Origin.Shed + n.airborne.shed.Load()
 	if n.replicas != nil && n.owners.done.Load() != n.owners.now.Load() {
 		s.Unplaced = 1
 	}
