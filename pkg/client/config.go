@@ -79,6 +79,15 @@ type Config struct {
 	// at once; default 256.
 	LoadTimeout time.Duration
 	MaxLoads    int
+	// LoadQueue bounds the loads that wait for that; beyond, a load fails at once
+	// with an [Overload]. Default 16 times MaxLoads; negative: none waits.
+	LoadQueue int
+	// LoadTarget is how long a load should take. While loads take longer, fewer
+	// run at once; see [Limits]. 0: always up to MaxLoads. For an origin of its
+	// own limits there is [Gate].
+	LoadTarget time.Duration
+	// TiersOff are switched off from the start; see [Client.SwitchOff].
+	TiersOff []string
 	// LoadRate is how many loads may begin in a second, in this process; 0: any
 	// number. With MaxLoads it guards the origin when much has to be loaded at
 	// once.

@@ -168,12 +168,17 @@ func (c *Client) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	off, err := sources(c.cfg.TiersOff)
+	if err != nil {
+		return err
+	}
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue, Validate: c.cfg.Validate,
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
+		LoadQueue: c.cfg.LoadQueue, LoadTarget: c.cfg.LoadTarget, TiersOff: off,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
 		OnApply: c.traced(c.cfg.OnApply), OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
