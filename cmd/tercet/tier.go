@@ -73,15 +73,15 @@ func (a *app) tierSwitch(word string, on bool) *cobra.Command {
 // tierList is what list prints, in the words of a node's HTTP interface.
 type tierList struct {
 	Tiers []struct {
-		Tier    string `json:"tier"`
-		Present bool   `json:"present"`
-		On      bool   `json:"on"`
+		Tier    string   `json:"tier"`
+		Present bool     `json:"present"`
+		On      bool     `json:"on"`
+		Advice  []string `json:"advice,omitempty"`
 	} `json:"tiers"`
 }
 
 func (l tierList) describe(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	defer t.Flush()
 	fmt.Fprintln(t, "TIER\tSTATE")
 	for _, x := range l.Tiers {
 		state := "on"
@@ -92,5 +92,11 @@ func (l tierList) describe(w io.Writer) {
 			state = "OFF"
 		}
 		fmt.Fprintf(t, "%s\t%s\n", x.Tier, state)
+	}
+	t.Flush()
+	for _, x := range l.Tiers {
+		for _, line := range x.Advice {
+			fmt.Fprintf(w, "%s: %s\n", x.Tier, line)
+		}
 	}
 }

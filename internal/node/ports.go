@@ -84,6 +84,12 @@ type Batch interface {
 // Shared is L2. It is storage, never an authority.
 type Shared = tiers.Tier
 
+// Adviser is a tier that knows what is wrong with how it was set up.
+type Adviser interface {
+	// Advice is for an operator, a sentence each; none if all is well.
+	Advice() []string
+}
+
 // Testimony is what a witness keeps of one partition: the highest position of
 // an epoch that must survive the log, and the digest there.
 type Testimony struct {

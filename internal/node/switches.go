@@ -33,6 +33,8 @@ type TierState struct {
 	Tier Source
 	// Present: the node has the tier. On: it is not switched off.
 	Present, On bool
+	// Advice is what an operator should change about the tier; see [Adviser].
+	Advice []string
 }
 
 // errSwitchedOff is neither a miss nor a failure of the tier.
@@ -108,6 +110,9 @@ func (n *Node) TierStates() []TierState {
 	out := make([]TierState, len(Tiers))
 	for i, t := range Tiers {
 		out[i] = TierState{Tier: t, Present: present[t], On: !n.switches.isOff(t)}
+	}
+	if a, ok := n.deps.Shared.(Adviser); ok {
+		out[FromShared-FromMemory].Advice = a.Advice()
 	}
 	return out
 }

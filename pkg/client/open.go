@@ -41,6 +41,7 @@ type Client struct {
 	packer  *pack.Packer
 	warming warming
 	outbox  relaying
+	examine examiner
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
@@ -92,6 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		close(c.done)
 	}()
 	c.outbox.start(c)
+	c.examine.start(c)
 	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
 	return c, nil
 }
@@ -257,6 +259,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
 		c.warming.halt() // it reads through the node
 		c.outbox.halt()  // it writes through it
+		c.examine.halt()
 		c.stop()
 		select {
 		case <-c.done:

@@ -15,6 +15,8 @@ type TierState struct {
 	Name string
 	// Present: the member has it. On: it is not switched off.
 	Present, On bool
+	// Advice is what an operator should change about the tier, a sentence each.
+	Advice []string
 }
 
 // SwitchOff makes this member go on without a tier's copies, at once, until
@@ -43,7 +45,7 @@ func (c *Client) SwitchOn(tier string) error {
 func (c *Client) Tiers() []TierState {
 	var out []TierState
 	for _, s := range c.node.TierStates() {
-		out = append(out, TierState{Name: s.Tier.String(), Present: s.Present, On: s.On})
+		out = append(out, TierState{Name: s.Tier.String(), Present: s.Present, On: s.On, Advice: s.Advice})
 	}
 	return out
 }

@@ -7,9 +7,10 @@ import (
 )
 
 type tierState struct {
-	Tier    string `json:"tier"`
-	Present bool   `json:"present"`
-	On      bool   `json:"on"`
+	Tier    string   `json:"tier"`
+	Present bool     `json:"present"`
+	On      bool     `json:"on"`
+	Advice  []string `json:"advice,omitempty"`
 }
 
 // tiers lists which tiers this node has and uses.
@@ -18,7 +19,7 @@ func (s *Server) tiers(w http.ResponseWriter, _ *http.Request) error {
 		Tiers []tierState `json:"tiers"`
 	}{[]tierState{}}
 	for _, t := range s.cache.TierStates() {
-		out.Tiers = append(out.Tiers, tierState{t.Tier.String(), t.Present, t.On})
+		out.Tiers = append(out.Tiers, tierState{t.Tier.String(), t.Present, t.On, t.Advice})
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
