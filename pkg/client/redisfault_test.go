@@ -116,7 +116,8 @@ func TestRedisIsTooSmall(t *testing.T) {
 		t.Run(policy, func(t *testing.T) {
 			f := &fleet{t: t, nats: process.NATS(t), dir: t.TempDir()}
 			f.redis = process.Redis(t, "--maxmemory", "2500kb", "--maxmemory-policy", policy)
-			a, b := f.open("a"), f.open("b")
+			plain := func(c *client.Config) { c.Compression = client.CompressOff }
+			a, b := f.open("a", plain), f.open("b", plain)
 			for i := range 3000 { // four times what fits
 				if _, err := a.Set(t.Context(), fmt.Sprintf("big:%d", i), []byte(strings.Repeat("v", 2000+i))); err != nil {
 					t.Fatal(err)
