@@ -57,6 +57,8 @@ const (
 	// idlePause is between steps while there is room: ten million rows take
 	// three hours.
 	idlePause = time.Second
+	// urgentPause is between them while values are left out for want of room.
+	urgentPause = idlePause / 20
 	// latelyValues and sampleFences are what quantiles are taken of.
 	latelyValues, sampleFences = 2048, 1024
 	// A row without a value takes about fenceRow bytes; all of them may take
@@ -72,7 +74,7 @@ func newHand(s *Store) *hand {
 func (s *Store) sweep() {
 	defer close(s.swept)
 	h := newHand(s)
-	idle := time.NewTicker(idlePause)
+	idle := time.NewTimer(idlePause)
 	defer idle.Stop()
 	for {
 		select {
@@ -85,6 +87,7 @@ func (s *Store) sweep() {
 			if h.step(h.idly()) != nil || h.relieve() != nil {
 				return
 			}
+			idle.Reset(h.pause())
 		}
 		for s.meter.over() > 0 && !h.barren {
 			// At the high mark: half of what it passes.
@@ -94,6 +97,14 @@ func (s *Store) sweep() {
 			}
 		}
 	}
+}
+
+// pause is how long the hand rests when nobody wakes it.
+func (h *hand) pause() time.Duration {
+	if h.s.meter.used.Load() >= h.s.meter.share(highMark) {
+		return urgentPause
+	}
+	return idlePause
 }
 
 // idly is the share of a step that nothing but the time has come for: none,
