@@ -177,6 +177,7 @@ func newPlan(seed uint64) *plan {
 	p.drawSteps(d)
 	p.turns = d.chance(0.6)
 	p.drawCopies()
+	p.drawSwitches()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
 		p.lag = lag // what is lost of the log tells no position
 	}
@@ -193,6 +194,18 @@ func (p *plan) drawCopies() {
 	p.noise.copiesLost = pick(d, []float64{0, 0.1, 0.3})
 	p.noise.copiesTwice = pick(d, []float64{0, 0.2})
 	p.noise.copiesLate = pick(d, []float64{0, 0.2, 0.5})
+}
+
+// drawSwitches draws when tiers are switched off, from dice of its own as well.
+func (p *plan) drawSwitches() {
+	d := newDice(p.Seed, "plan of switches")
+	if !d.chance(0.3) {
+		return
+	}
+	for range 1 + d.n(3) {
+		p.add(d, d.between(500*time.Millisecond, p.length), "tier off")
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
 }
 
 func (p *plan) drawSteps(d *dice) {
