@@ -141,6 +141,8 @@ func (s *script) run(d *datadriven.TestData) string {
 			}
 			return fmt.Sprint(k.WasEpoch(e))
 		})
+	case "behind":
+		return fmt.Sprint(k.Behind())
 	case "prune":
 		p, err := strconv.ParseUint(d.CmdArgs[1].Key, 10, 64)
 		if err != nil {
@@ -165,7 +167,15 @@ func (s *script) run(d *datadriven.TestData) string {
 		return ""
 	case "successor":
 		next := newKeeper()
-		next.World = coherence.Successor(k.World)
+		var later []events.Epoch
+		for _, a := range d.CmdArgs[1:] {
+			e, err := s.epoch(a.Vals[0])
+			if err != nil {
+				d.Fatalf(s.t, "%v", err)
+			}
+			later = append(later, e)
+		}
+		next.World = coherence.Successor(k.World, later...)
 		s.nodes[name] = next
 		return ""
 	}

@@ -16,7 +16,7 @@ type World struct {
 	// epoch is the history that applied counts in; zero until an EpochChange
 	// or a pulse that proves it has been applied.
 	epoch events.Epoch
-	// former are the epochs that this World has left, newest last: a token
+	// former are the epochs that this World knows besides, newest last: a token
 	// from one of them is satisfied by anything of today.
 	former []events.Epoch
 
@@ -161,9 +161,23 @@ func (w *World) Horizon() events.Position { return w.horizon }
 func (w *World) Newest() events.Position { return w.newest }
 
 // WasEpoch reports whether e is an epoch that this World has left. The present
-// one is not, even if the World began anew within it.
+// one is not, even if the World began anew within it; and neither is one that
+// came later than the present: the log may have lost what ended it.
 func (w *World) WasEpoch(e events.Epoch) bool {
-	return e != w.epoch && slices.Contains(w.former, e)
+	at := slices.Index(w.former, e)
+	if at < 0 || e == w.epoch {
+		return false
+	}
+	now := slices.Index(w.former, w.epoch)
+	return now < 0 || at < now || mutant.On(mutant.LeftForGood)
+}
+
+// Behind reports whether this World began anew and is in an epoch after which it
+// knows another: it reads again what it has left, or the log has lost what
+// ended it.
+func (w *World) Behind() bool {
+	now := slices.Index(w.former, w.epoch)
+	return now >= 0 && now < len(w.former)-1
 }
 
 // Members yields every incarnation that announced itself and has not left.
@@ -333,13 +347,14 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 }
 
 // Successor returns the World of a node that begins anew on the same log: it
-// has applied nothing, but remembers which epochs were left, those of the
-// arguments among them.
-func Successor(w *World, left ...events.Epoch) *World {
+// has applied nothing, but remembers which epochs w knew, and as later ones those
+// of the arguments.
+func Successor(w *World, later ...events.Epoch) *World {
 	s := New()
 	s.former = append(s.former, w.former...)
 	s.sources = w.sources // the origin's positions are not the log's
-	for _, e := range append(left, w.epoch) {
+	s.leave(w.epoch)
+	for _, e := range later {
 		s.leave(e)
 	}
 	return s

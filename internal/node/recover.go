@@ -81,8 +81,8 @@ func (p *partition) abort(err error) {
 }
 
 // restart forgets everything that was learnt from the log and every copy. The
-// epochs that it left, those of the arguments among them, it remembers.
-func (p *partition) restart(left ...events.Epoch) {
+// epochs that it knew, and as later ones those of the arguments, it remembers.
+func (p *partition) restart(later ...events.Epoch) {
 	// First nothing is served, then nothing is there to be served. Reads that
 	// noted the old lease find it gone when they look again.
 	p.fresh.Store(never)
@@ -90,7 +90,7 @@ func (p *partition) restart(left ...events.Epoch) {
 	p.own.forget()
 	p.mu.Lock()
 	p.fresh.Store(never) // again: a pulse may have been confirmed in between
-	p.world = coherence.Successor(p.world, left...)
+	p.world = coherence.Successor(p.world, later...)
 	p.testified.forget()
 	p.doubting.Store(0)
 	p.mirror()

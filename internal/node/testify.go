@@ -89,6 +89,10 @@ func (p *partition) testimony() (Testimony, error) {
 	switch {
 	case t.Epoch == 0:
 		return t, errUnwitnessed
+	case p.world.Behind():
+		// It reads again what it left. What ended that is in the log, or the next
+		// pulse will find that it is not.
+		return t, errBehindWitness
 	case !based:
 		return t, errIncomparable
 	}
@@ -193,13 +197,15 @@ func (p *partition) agree(ctx context.Context, kept Testimony) error {
 	}
 	p.mu.RLock()
 	last, life := p.testified.compared()
-	same := p.world.Epoch() == kept.Epoch
+	same, behind := p.world.Epoch() == kept.Epoch, p.world.Behind()
 	own, known := p.world.DigestAt(kept.Position)
 	oldest, digest, based := p.world.OldestDigest()
 	p.mu.RUnlock()
 	switch {
 	case !same && p.leftEpoch(kept.Epoch):
 		return errUnwitnessed // an epoch began meanwhile: ask again
+	case !same && behind:
+		return errBehindWitness // this node began anew meanwhile
 	case !same:
 		return p.contradicted(kept, "the witness knows epoch %s, which this log does not", kept.Epoch)
 	case known && own != kept.Digest && !mutant.On(mutant.WitnessDigestIgnored):

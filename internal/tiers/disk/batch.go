@@ -108,7 +108,14 @@ func (b *Batch) current(key string) (row change, err error) {
 		return row, nil
 	}
 	name := append(appendName(make([]byte, 0, nameHead+len(key)), b.partition, kindKey), key...)
-	row.fence, row.held, err = b.s.row(name)
+	fence, held, err := b.s.row(name)
+	row = change{fence: fence}
+	if err == nil && len(held) > 0 {
+		if row.held, err = b.s.value(nil, held, key, fence); err != nil {
+			b.s.corrupt.Add(1)
+			return change{fence: fence}, nil
+		}
+	}
 	return row, err
 }
 
@@ -136,15 +143,19 @@ func (b *Batch) SetVersion(key string, v uint64) {
 // FenceBroad keeps the fence of a tag, a prefix, a glob or all, as the caller
 // names the kinds; [Store.Broad] yields them at the start.
 func (b *Batch) FenceBroad(kind byte, name string, f tiers.Fence) {
-	op := b.put(kindBroad, string(kind)+name, headerLen)
-	putHeader(op.Value, f)
-	b.finish(op)
+	row := b.broadName(kind, name)
+	if err := b.next().b.Set(row, appendFence(nil, row, f), nil); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+func (b *Batch) broadName(kind byte, name string) []byte {
+	return append(append(appendName(nil, b.partition, kindBroad), kind), name...)
 }
 
 // DropBroad forgets a broad fence that was pruned.
 func (b *Batch) DropBroad(kind byte, name string) {
-	row := append(append(appendName(nil, b.partition, kindBroad), kind), name...)
-	if err := b.next().b.Delete(row, nil); err != nil && b.err == nil {
+	if err := b.next().b.Delete(b.broadName(kind, name), nil); err != nil && b.err == nil {
 		b.err = err
 	}
 }

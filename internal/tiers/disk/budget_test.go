@@ -180,15 +180,16 @@ func TestWhatTheHandTakes(t *testing.T) {
 	ends := tiertest.Make(t, tiers.Header{
 		Key: "k", Epoch: 1, Birth: 3, Created: time.UnixMilli(now.Load()), Expiry: time.UnixMilli(now.Load() + 10),
 	}, []byte("v"))
-	row := append(appendHeader(nil, fence(3, 3)), ends...)
-	if h.condemns(row, 0, 0) {
+	name, row := rowName(s, "k"), rowOf(t, s, "k", fence(3, 3), ends)
+	if h.condemns(name, row, 0, 0) {
 		t.Error("a value that has not expired is taken where there is room")
 	}
 	h.now += 10
-	if !h.condemns(row, 0, 0) {
+	if !h.condemns(name, row, 0, 0) {
 		t.Error("a value that has expired is not taken")
 	}
-	if h.condemns(appendHeader(nil, fence(3, 4)), 3, 1) || !h.condemns(appendHeader(nil, fence(3, 4)), 4, 0) {
+	row = rowOf(t, s, "k", fence(3, 4), nil)
+	if h.condemns(name, row, 3, 1) || !h.condemns(name, row, 4, 0) {
 		t.Error("fences go up to the aim, and no further")
 	}
 }

@@ -7,9 +7,9 @@ import (
 
 // victim is a row that has to go, as the hand saw it.
 type victim struct {
-	name  []byte
-	fence tiers.Fence
-	size  int // of the value
+	name      []byte
+	fence     tiers.Fence
+	row, held int // bytes of the row, and of what it holds of a value
 }
 
 // evict drops the values of rows, and the rows themselves where the floor may
@@ -30,7 +30,7 @@ func (v *evict) do(s *Store) error {
 	freed := 0
 	for _, x := range v.victims {
 		fence, held, err := s.row(x.name)
-		if err != nil || fence != x.fence || len(held) != x.size {
+		if err != nil || fence != x.fence || len(held) != x.held {
 			if s.death.isDead() {
 				return err
 			}
@@ -39,15 +39,15 @@ func (v *evict) do(s *Store) error {
 		newest := max(fence.Hard, fence.Soft)
 		if newest <= v.aim {
 			floor = max(floor, newest)
-			err = b.DeleteSized(x.name, uint32(headerLen+x.size), nil)
-			freed += len(x.name) + headerLen
-		} else if x.size > 0 {
-			err = b.Set(x.name, appendHeader(nil, fence), nil)
+			err = b.DeleteSized(x.name, uint32(x.row), nil)
+			freed += len(x.name) + x.row - x.held
+		} else if x.held > 0 {
+			err = b.Set(x.name, appendFence(nil, x.name, fence), nil)
 		}
 		if err != nil {
 			return s.failed("evict", err)
 		}
-		if freed += x.size; x.size > 0 {
+		if freed += x.held; x.held > 0 {
 			s.evicted.Add(1)
 		}
 	}

@@ -96,11 +96,11 @@ func (f blocks) mayHave(h uint64) bool {
 func (s *Store) learn() {
 	defer close(s.learnt)
 	for p := range s.cfg.Partitions {
-		err := s.walk("learn keys", p, kindKey, "", func(rest, _ []byte) error {
+		err := s.walk("learn keys", p, kindKey, "", func(name, _ []byte) error {
 			if s.closed.Load() {
 				return errEnough
 			}
-			s.filter.add(string(rest))
+			s.filter.add(string(name[nameHead:]))
 			return nil
 		})
 		if err != nil {

@@ -31,7 +31,7 @@ func evictRows(t *testing.T, s *Store, aim events.Position, keys ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.victims = append(e.victims, victim{name: name, fence: fence, size: len(held)})
+		e.victims = append(e.victims, victim{name: name, fence: fence, row: len(appendFence(nil, name, fence)) + len(held), held: len(held)})
 	}
 	if err := s.submitTo(s.evictions, e); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestEvictionSparesWhatChanged(t *testing.T) {
 	b.PutEntry(tiertest.Entry(t, "k", 6, "new"))
 	mustCommit(t, b)
 	settle(t, s)
-	e := &evict{aim: 9, victims: []victim{{name: name, fence: old, size: len(held)}}, done: make(chan error, 1)}
+	e := &evict{aim: 9, victims: []victim{{name: name, fence: old, held: len(held)}}, done: make(chan error, 1)}
 	if err := s.submitTo(s.evictions, e); err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,8 @@ type hand struct {
 	taken  int
 	barren bool
 
+	buf []byte // room for a value
+
 	// compacted is where the last compaction that was asked for ended.
 	compacted []byte
 }
@@ -173,9 +175,9 @@ func (h *hand) step(share float64) error {
 			return s.failed("evict", err)
 		}
 		rows, bytes = rows+1, bytes+len(row)
-		if h.condemns(row, e.aim, threshold) {
-			fence, held, _ := parseRow(row)
-			e.victims = append(e.victims, victim{name: slices.Clone(it.Key()), fence: fence, size: len(held)})
+		if h.condemns(it.Key(), row, e.aim, threshold) {
+			fence, held, _ := parseRow(it.Key(), row)
+			e.victims = append(e.victims, victim{name: slices.Clone(it.Key()), fence: fence, row: len(row), held: len(held)})
 		}
 	}
 	h.at = nil
@@ -197,9 +199,9 @@ func (h *hand) step(share float64) error {
 	return s.submitTo(s.evictions, e)
 }
 
-// condemns reports whether a row has to go.
-func (h *hand) condemns(row []byte, aim events.Position, threshold float64) bool {
-	fence, held, err := parseRow(row)
+// condemns reports whether the row of name has to go.
+func (h *hand) condemns(name, row []byte, aim events.Position, threshold float64) bool {
+	fence, held, err := parseRow(name, row)
 	if err != nil {
 		return false // its fence is unknown, and must stay so
 	}
@@ -210,8 +212,11 @@ func (h *hand) condemns(row []byte, aim events.Position, threshold float64) bool
 		h.count(max(fence.Hard, fence.Soft))
 		return false
 	}
-	e, err := tiers.Parse(held)
-	if err != nil || e.Expired(h.now) || e.Birth() < fence.Hard {
+	e, err := h.s.value(h.buf, held, string(name[nameHead:]), fence)
+	if err != nil {
+		return true
+	}
+	if h.buf = e[:0]; e.Expired(h.now) {
 		return true
 	}
 	w := h.worth(e)

@@ -143,9 +143,9 @@ func open(cfg Config, d directory) (*Store, error) {
 	}
 	var opened Opening
 	if found {
-		db, floors, death, err := openPebble(cfg, d.generation(n))
+		db, ledger, death, err := openPebble(cfg, d.generation(n))
 		if err == nil {
-			return newStore(cfg, d, n, db, floors, death, opened), nil
+			return newStore(cfg, d, n, db, ledger, death, opened), nil
 		}
 		opened.Cause = err
 		if opened.SetAside, err = d.setAside(n); err != nil {
@@ -158,7 +158,7 @@ func open(cfg Config, d directory) (*Store, error) {
 	if err := d.room(cfg); err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
-	db, floors, death, err := openPebble(cfg, d.generation(n))
+	db, ledger, death, err := openPebble(cfg, d.generation(n))
 	if err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
@@ -166,11 +166,17 @@ func open(cfg Config, d directory) (*Store, error) {
 		_ = death.guarded(func() error { return death.close(db) })
 		return nil, fmt.Errorf("open disk tier: %w", err)
 	}
-	return newStore(cfg, d, n, db, floors, death, opened), nil
+	return newStore(cfg, d, n, db, ledger, death, opened), nil
+}
+
+// ledger is what a database holds of the store as a whole.
+type ledger struct {
+	floors floors
+	epochs []events.Epoch
 }
 
 // openPebble opens one generation and checks its format.
-func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
+func openPebble(cfg Config, dir string) (*pebble.DB, ledger, *death, error) {
 	dt := newDeath(cfg.Logger, cfg.StallLimit)
 	o := &pebble.Options{
 		FS:                          cfg.FS,
@@ -197,7 +203,7 @@ func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
 	dt.fs = newParkingFS(o.FS, dt)
 	o.FS = dt.fs
 	var db *pebble.DB
-	var floors floors
+	var l ledger
 	err := dt.guarded(func() error {
 		made, err := pebble.Open(dir, o)
 		if err != nil {
@@ -207,7 +213,10 @@ func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
 		if err := checkFormat(made); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
-		if floors, err = readFloors(made, cfg.Partitions); err != nil {
+		if l.floors, err = readFloors(made, cfg.Partitions); err != nil {
+			return errors.Join(err, dt.close(made))
+		}
+		if l.epochs, err = readEpochs(made); err != nil {
 			return errors.Join(err, dt.close(made))
 		}
 		db = made
@@ -215,9 +224,9 @@ func openPebble(cfg Config, dir string) (*pebble.DB, floors, *death, error) {
 	})
 	if err != nil {
 		dt.fs.enter(stageAbandoned)
-		return nil, nil, nil, err
+		return nil, ledger{}, nil, err
 	}
-	return db, floors, dt, nil
+	return db, l, dt, nil
 }
 
 func checkFormat(db *pebble.DB) error {

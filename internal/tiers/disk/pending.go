@@ -34,7 +34,7 @@ type pending struct {
 // change is what a commit leaves of a key's row.
 type change struct {
 	fence tiers.Fence
-	held  []byte // the entry's bytes, nil for none
+	held  tiers.Entry // nil for none
 }
 
 // rowChange is a key's row after a change.
@@ -127,6 +127,7 @@ func (c *commit) write(s *Store) error {
 	if err := s.floors.raise(c.b, c.partition, c.forgotten); err != nil {
 		return err
 	}
+	var name, row []byte
 	order := make([]int, len(c.rows))
 	for i := range order {
 		order[i] = i
@@ -144,11 +145,15 @@ func (c *commit) write(s *Store) error {
 			s.unkept.Add(1)
 			held = nil
 		}
-		op := c.b.SetDeferred(nameHead+len(r.key), headerLen+len(held))
-		putName(op.Key, c.partition, kindKey, r.key)
-		putHeader(op.Value, r.fence)
-		copy(op.Value[headerLen:], held)
-		if err := op.Finish(); err != nil {
+		name = append(appendName(name[:0], c.partition, kindKey), r.key...)
+		row = appendFence(row[:0], name, r.fence)
+		if len(held) > 0 {
+			var err error
+			if row, err = s.appendValue(row, held, r.fence); err != nil {
+				return err
+			}
+		}
+		if err := c.b.Set(name, row, nil); err != nil {
 			return err
 		}
 	}

@@ -45,8 +45,12 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 	}
 	if s.pending.n.Load() > 0 {
 		var found Found
-		if s.pending.row(partition, key, func(c change) { found = s.found(key, c, dst) }) {
-			return found, nil
+		if s.pending.row(partition, key, func(c change) {
+			if found.Fence = c.fence; c.held != nil {
+				found.Entry = append(dst[:0], c.held...)
+			}
+		}) {
+			return s.sampled(key, found), nil
 		}
 	}
 	c, err := s.cursors.take(s.db)
@@ -66,7 +70,7 @@ func (s *Store) Lookup(key string, dst []byte) (Found, error) {
 		}
 		return Found{}, s.failed("lookup", err)
 	}
-	found, err := s.foundIn(key, row, dst)
+	found, err := s.foundIn(key, n.b, row, dst)
 	if cerr := closer.Close(); cerr != nil {
 		return Found{}, s.failed("lookup", cerr)
 	}
@@ -88,37 +92,34 @@ func (s *Store) lookupBy(c *cursor, partition int, key string, dst []byte) (Foun
 	}
 	found := Found{Fence: s.floors.absent(partition)}
 	if there {
-		found, err = s.foundIn(key, row, dst)
+		found, err = s.foundIn(key, c.name, row, dst)
 	}
 	s.cursors.give(c)
 	return found, err
 }
 
-// foundIn is found in a row as it lies on disk.
-func (s *Store) foundIn(key string, row, dst []byte) (Found, error) {
-	fence, held, err := parseRow(row)
-	if err != nil {
+// foundIn is what key's row says, without a value that can't be one.
+func (s *Store) foundIn(key string, name, row, dst []byte) (found Found, err error) {
+	var held []byte
+	if found.Fence, held, err = parseRow(name, row); err != nil {
 		s.corrupt.Add(1)
 		return Found{}, err
 	}
-	return s.found(key, change{fence, held}, dst), nil
+	if len(held) > 0 {
+		if found.Entry, err = s.value(dst, held, key, found.Fence); err != nil {
+			s.corrupt.Add(1)
+			return Found{Fence: found.Fence}, nil
+		}
+	}
+	return s.sampled(key, found), nil
 }
 
-// found copies a row into the caller's memory, without a value that can't be
-// one.
-func (s *Store) found(key string, row change, dst []byte) Found {
-	if len(row.held) == 0 {
-		return Found{Fence: row.fence}
-	}
-	e, err := tiers.Parse(append(dst[:0], row.held...))
-	if err != nil || e.Key() != key || e.Birth() < row.fence.Hard {
-		s.corrupt.Add(1)
-		return Found{Fence: row.fence}
-	}
-	if s.heat != nil {
+// sampled counts a value that was found in what its key is worth.
+func (s *Store) sampled(key string, found Found) Found {
+	if found.Entry != nil && s.heat != nil {
 		s.heat.sample(key)
 	}
-	return Found{Fence: row.fence, Entry: e}
+	return found
 }
 
 // Version returns the row version of key's latest Put, if one was kept. Its
@@ -176,8 +177,9 @@ func (s *Store) sealed(op string, name []byte) ([]byte, error) {
 // name, until fn returns an error, which it returns. [ErrCorruptRow] reports
 // one that can't be read.
 func (s *Store) Broad(partition int, fn func(kind byte, name string, f tiers.Fence) error) error {
-	return s.walk("broad fences", partition, kindBroad, "", func(rest, row []byte) error {
-		f, _, err := parseRow(row)
+	return s.walk("broad fences", partition, kindBroad, "", func(name, row []byte) error {
+		f, _, err := parseRow(name, row)
+		rest := name[nameHead:]
 		if err != nil || len(rest) == 0 {
 			s.corrupt.Add(1)
 			return ErrCorruptRow
@@ -200,18 +202,23 @@ const rowsPerEntry = 64
 func (s *Store) Scan(partition int, from string, limit int, fn func(tiers.Entry) bool) (next string, err error) {
 	now := s.cfg.Now()
 	entries, rows := 0, 0
-	err = s.walk("scan", partition, kindKey, from, func(rest, row []byte) error {
+	var buf tiers.Entry
+	err = s.walk("scan", partition, kindKey, from, func(name, row []byte) error {
+		key := string(name[nameHead:])
 		if entries >= limit || rows >= limit*rowsPerEntry {
-			next = string(rest)
+			next = key
 			return errEnough
 		}
 		rows++
-		_, held, err := parseRow(row)
+		fence, held, err := parseRow(name, row)
 		if err != nil || len(held) == 0 {
 			return nil // lookups report it
 		}
-		e, err := tiers.Parse(held)
-		if err != nil || e.Key() != string(rest) || e.Expired(now) {
+		e, err := s.value(buf, held, key, fence)
+		if err != nil {
+			return nil
+		}
+		if buf = e[:0]; e.Expired(now) {
 			return nil
 		}
 		entries++
@@ -228,7 +235,7 @@ func (s *Store) Scan(partition int, from string, limit int, fn func(tiers.Entry)
 
 // walk calls fn with the rows of one kind, beginning at from, until fn returns
 // an error, which it returns.
-func (s *Store) walk(op string, partition int, kind byte, from string, fn func(rest, row []byte) error) error {
+func (s *Store) walk(op string, partition int, kind byte, from string, fn func(name, row []byte) error) error {
 	if err := s.drained(); err != nil {
 		return err
 	}
@@ -249,7 +256,7 @@ func (s *Store) walk(op string, partition int, kind byte, from string, fn func(r
 		if err != nil {
 			return s.failed(op, errors.Join(err, it.Close()))
 		}
-		if stop = fn(it.Key()[nameHead:], row); stop != nil {
+		if stop = fn(it.Key(), row); stop != nil {
 			break
 		}
 	}

@@ -34,6 +34,7 @@ type Store struct {
 	pending   pending       // commits among the jobs
 	cursors   cursors
 	floors    floors
+	epochs    epochs
 	meter     meter
 	heat      *heat           // nil without a budget
 	life      context.Context // the hand's
@@ -51,13 +52,14 @@ type Store struct {
 	corrupt, fills, outdated, tooLarge, evicted, unkept atomic.Uint64
 }
 
-func newStore(cfg Config, dir directory, n int, db *pebble.DB, f floors, dt *death, opened Opening) *Store {
+func newStore(cfg Config, dir directory, n int, db *pebble.DB, l ledger, dt *death, opened Opening) *Store {
 	s := &Store{
 		cfg: cfg, dir: dir, generation: n, db: db, death: dt, opened: opened,
 		jobs: make(chan job, pendingMax), evictions: make(chan job), writer: make(chan struct{}), idle: make(chan struct{}, 1),
 		filter: newFilter(), learnt: make(chan struct{}),
-		floors: f, meter: newMeter(cfg.Budget), swept: make(chan struct{}),
+		floors: l.floors, meter: newMeter(cfg.Budget), swept: make(chan struct{}),
 	}
+	s.epochs.all.Store(&l.epochs)
 	s.life, s.stop = context.WithCancel(context.Background())
 	if cfg.Budget > 0 {
 		s.heat = newHeat(cfg.Budget)

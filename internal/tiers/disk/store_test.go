@@ -269,7 +269,7 @@ func TestScan(t *testing.T) {
 		}
 	}
 	mustCommit(t, b)
-	plant(t, s, "k002x", append(appendHeader(nil, fence(1, 1)), "rubbish"...))
+	plant(t, s, "k002x", append(rowOf(t, s, "k002x", fence(1, 1), nil), "rubbish"...))
 	plant(t, s, "k002y", []byte("rubbish"))
 	var got []string
 	steps := 0
@@ -300,7 +300,7 @@ func TestScan(t *testing.T) {
 func TestCorruptRows(t *testing.T) {
 	s := open1(t, Config{})
 	good := tiertest.Entry(t, "k", 6, "v")
-	row := append(appendHeader(nil, fence(5, 6)), good...)
+	row, fenceLen := rowOf(t, s, "k", fence(5, 6), good), len(rowOf(t, s, "k", fence(5, 6), nil))
 	for at := range row {
 		bad := slices.Clone(row)
 		bad[at] ^= 0x10
@@ -310,7 +310,7 @@ func TestCorruptRows(t *testing.T) {
 		if s.Stats().CorruptRows != before+1 {
 			t.Fatalf("byte %d: not counted", at)
 		}
-		if at < headerLen {
+		if at < fenceLen {
 			if !errors.Is(err, ErrCorruptRow) || found.Entry != nil {
 				t.Fatalf("byte %d: %+v, %v, want ErrCorruptRow", at, found, err)
 			}
@@ -322,6 +322,11 @@ func TestCorruptRows(t *testing.T) {
 		if err != nil || found.Entry != nil || found.Fence != fence(5, 6) {
 			t.Fatalf("byte %d: %+v, %v, want the fence alone", at, found, err)
 		}
+	}
+	// Under another key it tells nothing.
+	plant(t, s, "other", row)
+	if found, err := s.Lookup("other", nil); !errors.Is(err, ErrCorruptRow) || found.Entry != nil {
+		t.Fatalf("the row of another key: %+v, %v, want ErrCorruptRow", found, err)
 	}
 	// Unreadable, then softened: hard is the safe answer.
 	plant(t, s, "k", []byte("rubbish"))

@@ -73,14 +73,14 @@ func (t tier) Clear(ctx context.Context) error {
 // on.
 func (s *Store) valued(partition int, from string, limit int) (keys []string, next string, err error) {
 	rows := 0
-	err = s.walk("clear", partition, kindKey, from, func(rest, row []byte) error {
+	err = s.walk("clear", partition, kindKey, from, func(name, row []byte) error {
 		if len(keys) >= limit || rows >= limit*rowsPerEntry {
-			next = string(rest)
+			next = string(name[nameHead:])
 			return errEnough
 		}
 		rows++
-		if len(row) > headerLen {
-			keys = append(keys, string(rest))
+		if _, held, err := parseRow(name, row); err == nil && len(held) > 0 {
+			keys = append(keys, string(name[nameHead:]))
 		}
 		return nil
 	})

@@ -177,7 +177,7 @@ func (s *Store) weigh(partition int, e tiers.Entry, alive func(tiers.Fence) bool
 	if err != nil {
 		return nil, nil, err
 	}
-	if (e.Birth() < fence.Hard || newer(held, e) || alive != nil && !alive(fence)) && !mutant.On(mutant.DiskFillUnchecked) {
+	if (e.Birth() < fence.Hard || s.newer(held, fence, e) || alive != nil && !alive(fence)) && !mutant.On(mutant.DiskFillUnchecked) {
 		return nil, nil, tiers.ErrOutdated
 	}
 	s.filter.add(e.Key())
@@ -186,11 +186,11 @@ func (s *Store) weigh(partition int, e tiers.Entry, alive func(tiers.Fence) bool
 		return nil, nil, errFull
 	}
 	if len(e) <= s.cfg.MaxEntry {
-		row = appendHeader(make([]byte, 0, headerLen+len(e)), fence)
-		return name, append(row, e...), nil
+		row, err := s.appendValue(appendFence(make([]byte, 0, len(e)), name, fence), e, fence)
+		return name, row, err
 	}
 	if len(held) > 0 {
-		row = appendHeader(nil, fence)
+		row = appendFence(nil, name, fence)
 	}
 	return name, row, tiers.ErrTooLarge
 }
@@ -208,18 +208,18 @@ func (s *Store) counted(refused error) error {
 	return refused
 }
 
-// newer reports whether held, the bytes of a stored entry, has a later birth
-// than e. A damaged or foreign one has none.
-func newer(held []byte, e tiers.Entry) bool {
+// newer reports whether held, what the row of e's key holds beside fence, has a
+// later birth than e. A damaged one has none.
+func (s *Store) newer(held []byte, fence tiers.Fence, e tiers.Entry) bool {
 	if len(held) == 0 {
 		return false
 	}
-	h, err := tiers.Parse(held)
-	return err == nil && h.Key() == e.Key() && h.Epoch() == e.Epoch() && h.Birth() > e.Birth()
+	h, err := s.value(nil, held, e.Key(), fence)
+	return err == nil && h.Epoch() == e.Epoch() && h.Birth() > e.Birth()
 }
 
 // row reads a key's row for the writer, into memory of its own: its fence, or
-// the floor, and the bytes of its entry.
+// the floor, and what it holds of a value.
 func (s *Store) row(name []byte) (tiers.Fence, []byte, error) {
 	v, closer, err := s.db.Get(name)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -232,7 +232,7 @@ func (s *Store) row(name []byte) (tiers.Fence, []byte, error) {
 	if err := closer.Close(); err != nil {
 		return tiers.Fence{}, nil, s.failed("read row", err)
 	}
-	fence, held, err := parseRow(row)
+	fence, held, err := parseRow(name, row)
 	if err != nil {
 		s.corrupt.Add(1)
 		return tiers.Fence{}, nil, err
@@ -264,7 +264,7 @@ func (r *remove) do(s *Store) error {
 		if len(held) == 0 {
 			continue
 		}
-		if err := b.Set(name, appendHeader(nil, fence), nil); err != nil {
+		if err := b.Set(name, appendFence(nil, name, fence), nil); err != nil {
 			return s.failed("remove", err)
 		}
 	}
