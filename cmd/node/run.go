@@ -81,7 +81,7 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 	return client.Start(ctx, client.Config{
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL, RedisTLS: redisTLS,
 		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
-		DefaultTTL: c.DefaultTTL, MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
+		DefaultTTL: c.DefaultTTL, Policies: link.Policies(c), MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
 		Replication: c.ReplicationFactor(), Compression: client.Compression(c.Compression), SealKeys: keys,
 		TiersOff: c.TiersOff, Create: c.Create, Settings: &settings, Logger: log,
 	})

@@ -91,3 +91,34 @@ func BenchmarkNow(b *testing.B) {
 		s.Now()
 	}
 }
+
+// Expiry follows the boot clock: a wall clock that is set moves no deadline,
+// and a machine that slept has let time pass.
+func TestUnixTimeHeedsNoStep(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		mono, boot, wall int64
+		want             int64
+	}{
+		{"suspended", 5, 3600, 3600, 3600},
+		{"wall stepped forward", 5, 5, 7200, 5},
+		{"wall stepped back", 5, 5, -7200, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := NewSystem()
+			start := s.Now().Unix
+			s.mu.Lock()
+			second := int64(time.Second)
+			s.base.mono -= tc.mono * second
+			s.base.boot -= tc.boot * second
+			s.base.wall -= tc.wall * second
+			s.boot0 -= tc.boot * second
+			s.window = 0
+			s.mu.Unlock()
+			s.last.Store(nil)
+			if got := (s.Now().Unix - start + 500) / 1000; got != tc.want {
+				t.Errorf("%d s passed for expiry, want %d", got, tc.want)
+			}
+		})
+	}
+}

@@ -13,6 +13,9 @@ type Config struct {
 	NodeID     string
 	DataDir    string
 	DefaultTTL time.Duration
+	// Policies are those of some keys, the first that matches counts. Only the
+	// file has them.
+	Policies []KeyPolicy
 	// MaxValue is the largest value that a node's servers accept, in bytes.
 	MaxValue int64
 	// Replication is how many nodes keep a copy of each key; 0: none.

@@ -14,6 +14,7 @@ type document struct {
 	path  string
 	lines map[string]int
 	errs  []error
+	found []KeyPolicy
 }
 
 func (d *document) place(key string) string { return d.at(d.lines[key]) }
@@ -55,6 +56,10 @@ func (d *document) section(n *yaml.Node, path string) map[string]any {
 			continue
 		}
 		d.lines[key] = name.Line
+		if key == policiesKey {
+			d.policies(v)
+			continue
+		}
 		switch d.shape(key) {
 		case shapeSection:
 			if v.Kind != yaml.MappingNode {
@@ -67,7 +72,7 @@ func (d *document) section(n *yaml.Node, path string) map[string]any {
 				out[name.Value] = value
 			}
 		case shapeUnknown:
-			d.bad(name.Line, key, ErrUnknown, "", suggest(key, allKeys()))
+			d.bad(name.Line, key, ErrUnknown, "", suggest(key, append(allKeys(), policiesKey)))
 		}
 	}
 	return out

@@ -20,6 +20,8 @@ type Loader struct {
 	binary Binary
 	flags  *pflag.FlagSet
 	print  bool
+	// policies are those that the file has.
+	policies []KeyPolicy
 
 	// Environ returns the environment as "NAME=value"; os.Environ by default.
 	Environ func() []string
@@ -70,6 +72,7 @@ func (l *Loader) Load() (*Config, error) {
 			layers = append(layers, y)
 		}
 	}
+	c.Policies = l.policies
 	for _, s := range settings(c) {
 		o := origin{key: s.key, place: "default"}
 		for _, y := range slices.Backward(layers) {
@@ -129,6 +132,7 @@ func (l *Loader) file() (layer, []error) {
 		}
 		return layer{}, []error{err}
 	}
+	l.policies = doc.found
 	return layer{k, doc.place}, doc.errs
 }
 

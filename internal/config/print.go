@@ -39,6 +39,11 @@ func (c *Config) Print(w io.Writer, b Binary) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", o.key, rows[i].masked(), o.place)
 	}
+	if b&members != 0 {
+		for i, p := range c.Policies {
+			fmt.Fprintf(t, "%s[%d]\t%s\t%s\n", policiesKey, i, p.show(), p.place)
+		}
+	}
 	return t.Flush()
 }
 

@@ -158,6 +158,11 @@ const (
 	FallbackAtStrong
 	FallbackUnjudged
 	FallbackUnmarked
+	FallbackOutlastsItsAge
+	OriginNotThrottled
+	NotModifiedRenewsBirth
+	PreviousUnjudged
+	JitterLengthens
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
@@ -355,6 +360,11 @@ var all = [...]Info{
 	FallbackAtStrong:         {FallbackAtStrong, "fallback-at-strong", "P29, G4", "a strong read falls back to a copy behind a soft fence"},
 	FallbackUnjudged:         {FallbackUnjudged, "fallback-unjudged", "P29, G1", "a fallback may lie behind a hard fence"},
 	FallbackUnmarked:         {FallbackUnmarked, "fallback-unmarked", "P29", "a fallback is not marked as stale"},
+	FallbackOutlastsItsAge:   {FallbackOutlastsItsAge, "fallback-outlasts-its-age", "P29", "an expired copy serves as a fallback for longer than its policy says"},
+	OriginNotThrottled:       {OriginNotThrottled, "origin-not-throttled", "P50", "an origin that has just failed is asked again although there is a fallback"},
+	NotModifiedRenewsBirth:   {NotModifiedRenewsBirth, "not-modified-renews-birth", "P27, P29", "a value that its origin has found unchanged is born when that was learnt, not when it was asked"},
+	PreviousUnjudged:         {PreviousUnjudged, "previous-unjudged", "P29", "a loader may call a copy unchanged that a hard fence has killed"},
+	JitterLengthens:          {JitterLengthens, "jitter-lengthens", "P34", "jitter makes lives longer"},
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},

@@ -17,13 +17,51 @@ type ReadOptions struct {
 	Load Loader
 	// LoadAlone: don't wait for, or answer to, other nodes' loads of the key.
 	LoadAlone bool
-	// Fallback says when a copy behind a soft fence will do.
+	// Fallback says when a copy that has expired, or lies behind a soft fence,
+	// will do. The zero value: as the policy says.
 	Fallback Fallback
+	// Policy, if set, changes the key's policy for this read, and for what it
+	// loads.
+	Policy *Policy
+	// Skip names tiers that the read passes over.
+	Skip Skip
 
 	// inVain: the node is behind what the read's level demands, so that it can't
 	// tell a loader which changes there were (P3).
 	inVain bool
+	// nested: the read is made by a loader.
+	nested bool
+	// again: memory holds a copy that the first look could not answer with.
+	again bool
+	// refresh: the load is to replace a copy that is still alive.
+	refresh bool
+	// policy is the one that the read follows, once it is resolved.
+	policy *Policy
+	// older is a copy that a loader may be asked to compare; nil for none.
+	older tiers.Entry
 }
+
+// Skip is a set of tiers that a read does not ask, or that what it loads is not
+// put into. Fences are heeded all the same. Writes skip nothing.
+type Skip uint8
+
+// The tiers to skip: the process's memory, its disk, the shared tier, other
+// nodes that own the key.
+const (
+	SkipMemoryRead Skip = 1 << iota
+	SkipDiskRead
+	SkipSharedRead
+	SkipOwnersRead
+	SkipMemoryWrite
+	SkipDiskWrite
+	SkipSharedWrite
+	SkipOwnersWrite
+)
+
+// SkipReads loads past every copy that is there, and keeps the value.
+const SkipReads = SkipMemoryRead | SkipDiskRead | SkipSharedRead | SkipOwnersRead
+
+func (s Skip) has(t Skip) bool { return s&t != 0 }
 
 // Loader asks the origin for a key. It must read what was committed before it
 // was called (not in a transaction of its caller's, not from a replica that
@@ -37,10 +75,17 @@ type Loaded struct {
 	Payload []byte
 	Codec   tiers.Codec
 	Tags    []string
-	// TTL is how long the copy may live; 0 means the node's default.
+	// TTL is how long the copy may live; 0 means what the key's policy says.
 	TTL     time.Duration
 	Version events.Version
 	Flags   tiers.Flags
+	// Validator is what the origin names this value by (an entity tag, a date),
+	// for the next load's [Previous].
+	Validator string
+	// NotModified says that the value which [Previous] told is what the origin
+	// has now. It is kept anew; the payload is ignored, tags are added to its own,
+	// and what else is zero stays as it was.
+	NotModified bool
 	// NoStore hands the value to who asked and keeps no copy.
 	NoStore bool
 }
@@ -81,7 +126,8 @@ type Result struct {
 	Entry  tiers.Entry
 	Source Source
 	// Stale marks an answer that a node gave although it was cut off from the
-	// log (policy serve), or that lies behind a soft fence (see [Fallback]).
+	// log (policy serve), that has expired, or that lies behind a soft fence (see
+	// [Fallback]).
 	Stale bool
 }
 
@@ -98,7 +144,7 @@ const (
 
 // PutOptions go with a value. The zero value: the node's default TTL, no tags.
 type PutOptions struct {
-	TTL     time.Duration // 0: the node's default; cut to the domain's MaxTTL
+	TTL     time.Duration // 0: as the key's policy says; cut to the domain's MaxTTL
 	Tags    []string
 	Codec   tiers.Codec
 	Version events.Version

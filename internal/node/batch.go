@@ -20,6 +20,8 @@ type BatchOptions struct {
 	// call. Nil: they miss.
 	Load     BatchLoader
 	Fallback Fallback
+	Policy   *Policy
+	Skip     Skip
 }
 
 // BatchLoader asks the origin for keys, each of which is named once. What is
@@ -40,14 +42,14 @@ type Answer struct {
 // tier, nearest first, and one call of the loader for all that is left. Each
 // key is judged for itself; the answers are no snapshot.
 func (n *Node) GetMany(ctx context.Context, keys []string, o BatchOptions) []Answer {
-	one := ReadOptions{Level: o.Level, Fallback: o.Fallback}
+	one := ReadOptions{Level: o.Level, Fallback: o.Fallback, Policy: o.Policy, Skip: o.Skip}
 	if s := scopeOf(ctx); s != nil {
 		one = s.inherit(one)
 	}
 	b := &batch{n: n, load: o.Load, one: one, wanted: make(map[string]*want, len(keys))}
 	for _, key := range keys {
 		if b.wanted[key] == nil {
-			b.wanted[key] = &want{Answer: Answer{Key: key}, p: n.of(key)}
+			b.wanted[key] = &want{Answer: Answer{Key: key}, p: n.of(key), o: n.policies.resolve(key, one)}
 		}
 	}
 	b.look(ctx)
@@ -73,12 +75,14 @@ type batch struct {
 	load   BatchLoader
 	one    ReadOptions // without a loader
 	wanted map[string]*want
+	began  int64 // when it began to load, in waiter time
 }
 
 // want is one key of a batch.
 type want struct {
 	Answer
 	p *partition
+	o ReadOptions // resolved, without a loader
 	// done: Answer stands. given: it was handed out once.
 	done, given bool
 	fence       coherence.Fence
@@ -209,8 +213,8 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 	found := make([]Result, len(ws))
 	var left []int
 	for i, w := range ws {
-		w.spare, w.fence = spareFor(b.one), coherence.Fence{}
-		if e, ok := n.memory.Lookup(w.Key, nil); ok {
+		w.spare, w.fence = spareFor(w.o), coherence.Fence{}
+		if e, ok := n.memory.Lookup(w.Key, nil); ok && !b.one.Skip.has(SkipMemoryRead) {
 			if p.servable(e, now, w.fence) {
 				found[i] = Result{Entry: e, Source: FromMemory}
 				continue
@@ -224,9 +228,11 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 	for _, i := range left {
 		w := ws[i]
 		var e tiers.Entry
-		if w.fence, e = p.lookupDisk(w.Key, nil); e != nil {
+		if w.fence, e = p.lookupDisk(w.Key, nil); e != nil && !b.one.Skip.has(SkipDiskRead) {
 			if p.servable(e, now, w.fence) {
-				_ = n.memory.Promote(e) // as with a single read
+				if !b.one.Skip.has(SkipMemoryWrite) {
+					_ = n.memory.Promote(ending(e, now.Unix, w.o.policy.MemoryTTL)) // as with a single read
+				}
 				n.stats.diskHits.Add(1)
 				found[i] = Result{Entry: e, Source: FromDisk}
 				continue
@@ -237,7 +243,7 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 	}
 	lost := false
 	var entries []tiers.Entry
-	if n.shared != nil && len(keys) > 0 {
+	if n.shared != nil && len(keys) > 0 && !b.one.Skip.has(SkipSharedRead) {
 		var err error
 		if entries, err = tiers.GetMany(ctx, n.shared, keys); err != nil {
 			n.stats.sharedErrors.Add(1)
@@ -249,8 +255,7 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 		switch {
 		case e == nil:
 		case p.servable(e, now, w.fence):
-			_ = n.memory.Put(e) // refused: outdated or too large, and counted there
-			n.keeper.keep(p, e)
+			n.adopt(p, e, now.Unix, &w.o)
 			n.stats.sharedHits.Add(1)
 			found[further[k]] = Result{Entry: e, Source: FromShared}
 		default:
@@ -266,7 +271,7 @@ func (b *batch) lookup(ctx context.Context, p *partition, ws []*want) []Result {
 // the shared tier has lost goes back there.
 func (b *batch) fromOwners(ctx context.Context, p *partition, ws []*want, found []Result, lost bool) {
 	n := b.n
-	if n.replicas == nil || n.cfg.Replication <= 0 {
+	if n.replicas == nil || n.cfg.Replication <= 0 || b.one.Skip.has(SkipOwnersRead) {
 		return
 	}
 	at := make(map[string]int)
@@ -284,9 +289,10 @@ func (b *batch) fromOwners(ctx context.Context, p *partition, ws []*want, found 
 		return asked && p.servable(e, now, ws[i].fence)
 	}
 	for _, e := range n.fetch(ctx, p, alive, slices.Sorted(maps.Keys(at))...) {
-		n.adopt(p, e)
-		if lost {
-			n.repair(p, e)
+		o := &ws[at[e.Key()]].o
+		n.adopt(p, e, now.Unix, o)
+		if lost && !o.Skip.has(SkipSharedWrite) {
+			n.repair(p, ending(e, now.Unix, o.policy.SharedTTL))
 		}
 		found[at[e.Key()]] = Result{Entry: e, Source: FromOwner}
 	}

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
 )
@@ -13,6 +15,7 @@ import (
 // it may, in this process or in another; all others make one call of the loader,
 // whose births are taken before it.
 func (b *batch) loadRest(ctx context.Context) {
+	b.began = b.n.clock.Waiter()
 	rest := b.rest(ctx)
 	for try := 0; len(rest) > 0; try++ {
 		var mine []*want
@@ -44,8 +47,11 @@ func (b *batch) rest(ctx context.Context) (rest []*want) {
 			w.fail("get", ErrNotFound)
 		case scopeOf(ctx).loads(w.Key):
 			w.fail("load", ErrCycle)
-		case w.spare.has() && b.one.Fallback == WhileReloading:
+		case w.spare.has() && (w.o.Fallback == WhileReloading || w.p.resting(w.Key)):
 			w.answer(b.n.fallBack(w.p, w.spare), nil)
+			if w.p.resting(w.Key) {
+				continue
+			}
 			if b.board(ctx, w, 0); w.mine {
 				reloads = append(reloads, w)
 			}
@@ -66,10 +72,9 @@ func (b *batch) board(ctx context.Context, w *want, try int) {
 	if w.past || try >= joinTries || p.bypassing.Load() > 0 && p.bypassed(w.Key) {
 		// Past the cache: of no epoch, so that it is neither kept nor joined.
 		b.n.stats.bypasses.Add(1)
-		w.flight, w.mine = &flight{source: FromOrigin, done: make(chan struct{})}, true
+		w.flight, w.mine = &flight{source: FromOrigin, done: make(chan struct{}), policy: w.o.policy, began: b.n.clock.Waiter()}, true
 	} else {
-		o := b.one
-		w.flight, w.mine = p.board(w.Key, w.fence, o)
+		w.flight, w.mine = p.board(w.Key, w.fence, w.o)
 	}
 	if w.mine {
 		w.scope = p.scope(ctx, w.Key, w.flight.birth, b.one.Level)
@@ -81,10 +86,7 @@ func (b *batch) board(ctx context.Context, w *want, try int) {
 // be too old for them.
 func (b *batch) land(ctx context.Context, ws []*want) (again []*want) {
 	for _, w := range ws {
-		select {
-		case <-w.flight.done:
-		case <-ctx.Done():
-			b.failed(ctx, w, Result{}, &Error{Op: "load", Key: w.Key, Err: ctx.Err()})
+		if !b.await(ctx, w) {
 			continue
 		}
 		if f := w.flight; !w.mine && (!w.p.joinable(f, b.one.Level, w.since) || f.since < w.p.need(f.epoch, w.fence, b.one.Level)) {
@@ -104,9 +106,34 @@ func (b *batch) land(ctx context.Context, ws []*want) (again []*want) {
 // failed answers a key whose load did not.
 func (b *batch) failed(ctx context.Context, w *want, r Result, err error) {
 	if w.spare.has() {
-		r, err = b.n.failSafe(ctx, w.p, w.Key, b.one, err)
+		if spare, ok := b.n.failSafe(ctx, w.p, w.Key, w.o, err); ok {
+			r, err = spare, nil
+		}
 	}
 	w.answer(r, err)
+}
+
+// await waits for w's load, for as long as a reader of w waits, and reports
+// whether it has landed; if not, w is answered.
+func (b *batch) await(ctx context.Context, w *want) bool {
+	waiting, cancel := w.o.patientSince(ctx, time.Duration(b.n.clock.Waiter()-b.began))
+	defer cancel()
+	soft := time.Duration(0)
+	if w.spare.has() {
+		soft = w.o.policy.SoftTimeout
+	}
+	err := b.n.landing(waiting, w.flight, soft)
+	if errors.Is(err, errImpatient) {
+		if r, ok := b.n.failSafe(ctx, w.p, w.Key, w.o, err); ok {
+			w.answer(r, nil)
+			return false
+		}
+		err = b.n.landing(waiting, w.flight, 0) // the fallback has died meanwhile
+	}
+	if err != nil {
+		b.failed(ctx, w, Result{}, &Error{Op: "load", Key: w.Key, Err: err})
+	}
+	return err == nil
 }
 
 // flyMany runs the loads of several keys in a goroutine of their own.

@@ -135,14 +135,14 @@ func (n *Node) loadTogether(ctx context.Context, ws []*want, load BatchLoader) {
 		default:
 			kept[i], f.err = n.keep(w.p, f, w.scope, w.Key, l)
 		}
+		w.p.rest(w.Key, f)
 		w.p.flights.land(w.Key, f)
 	}
 	// So many at once that what goes to Redis can gather.
 	together(len(ws), func(i int) {
 		w, stored := ws[i], false
 		if kept[i] {
-			n.replicate(w.p, w.flight.entry)
-			stored = n.keeper.share(ctx, w.p, w.flight.entry)
+			stored = n.pass(ctx, w.p, w.flight)
 		}
 		w.turn.finish(w.flight, kept[i], stored)
 	})

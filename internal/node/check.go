@@ -9,6 +9,9 @@ import (
 // checkLoaded is check of what an origin answered; that there is no value needs
 // no approval.
 func (n *Node) checkLoaded(key string, l Loaded) error {
+	if l.NotModified {
+		return ErrNotModified
+	}
 	if l.Flags&tiers.FlagNegative != 0 {
 		return nil
 	}

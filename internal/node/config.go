@@ -31,6 +31,11 @@ type Config struct {
 	// DefaultTTL is the life of copies that name none. Default 1 h; at most
 	// the domain's MaxTTL.
 	DefaultTTL time.Duration
+	// Policy is how values live and reads bear a failing origin, where neither
+	// Policies nor the call say otherwise; Policies are those of some keys, of
+	// which the first that matches counts.
+	Policy   Policy
+	Policies []KeyPolicy
 	// WaitTimeout is how long a read waits for the freshness that its level
 	// demands before it goes to the origin or fails. Default 2 s. It should
 	// not be below a few round trips to the log.
@@ -177,8 +182,15 @@ func (d Deps) validate(c Config) (Deps, error) {
 		return bad("no memory tier or no clock")
 	case c.MaxLoads < 0 || c.LoadRate < 0 || c.LoadTarget < 0 || c.Turn < 0:
 		return bad("a negative limit on loads")
+	case c.Policy.Validate() != nil:
+		return d, c.Policy.Validate()
 	case d.Incarnation == (events.Incarnation{}):
 		return bad("no incarnation")
+	}
+	for _, k := range c.Policies {
+		if err := k.Validate(); err != nil {
+			return d, fmt.Errorf("policy of %q: %w", k.Match, err)
+		}
 	}
 	if d.Random == nil {
 		d.Random = rand.Reader

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -23,6 +24,12 @@ var (
 	// ErrUnsettled reports a bracketed write whose commit may still happen: the
 	// bracket stays open.
 	ErrUnsettled = errors.New("it is not known whether the commit will happen")
+	// ErrOriginSlow reports a load that a reader did not wait for any longer; it
+	// goes on. It is a context.DeadlineExceeded too.
+	ErrOriginSlow = fmt.Errorf("origin did not answer in time: %w", context.DeadlineExceeded)
+	// ErrNotModified reports a loader that calls a value unchanged of which it was
+	// told none.
+	ErrNotModified = errors.New("loader says not modified, and was told of no value")
 	// ErrOverloaded reports that a bounded queue is full.
 	ErrOverloaded = events.ErrOverloaded
 )

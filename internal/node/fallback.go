@@ -11,14 +11,16 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
-// Fallback says when a read takes a copy behind a soft fence. The answer is
-// marked as stale. A copy behind a hard fence, under an open bracket or past
-// its expiry is never one; nor is any for a read at level strong, or for one
-// within a loader.
+// Fallback says when a read takes a copy that has expired, for [Policy.MaxStale]
+// at most, or that lies behind a soft fence. The answer is marked as stale. A
+// copy behind a hard fence, under an open bracket or of another epoch is never
+// one; nor is any for a read within a loader, or one behind a soft fence at level
+// strong. An expired copy is a matter of time and not of the log: at every level
+// it has passed the judgement that a fresh one has to pass.
 type Fallback uint8
 
 const (
-	// NoFallback: never.
+	// NoFallback: as the policy says, and that by default never.
 	NoFallback Fallback = iota
 	// IfOriginFails: when the loader fails, or the reader's patience ends
 	// before it answers. A read without a loader gets the copy at once: the
@@ -27,34 +29,70 @@ const (
 	// WhileReloading: besides, while the loader runs, which the read starts and
 	// does not wait for.
 	WhileReloading
+	// NeverFallBack: never, whatever the policy says.
+	NeverFallBack
 )
 
-// spare is the youngest copy behind a soft fence that a lookup passed over. A
-// nil spare takes none.
+// spare is what a lookup passed over: the youngest copy that may serve as a
+// fallback, and the youngest that a loader may compare with what the origin has.
+// A nil spare takes none.
 type spare struct {
+	// softened and expired say which copies may serve; stale is for how long
+	// after their expiry, in milliseconds.
+	softened, expired bool
+	stale             int64
+	compare           bool
+
 	entry  tiers.Entry
 	source Source
+	older  tiers.Entry
 }
 
+// spareFor returns the spare for a read whose options are resolved.
 func spareFor(o ReadOptions) *spare {
-	if o.Fallback == NoFallback || o.Level.Kind() == consistency.KindStrong && !mutant.On(mutant.FallbackAtStrong) {
+	falls := o.Fallback == IfOriginFails || o.Fallback == WhileReloading
+	if !falls && o.Load == nil {
 		return nil
 	}
-	return new(spare)
+	return &spare{
+		softened: falls && (o.Level.Kind() != consistency.KindStrong || mutant.On(mutant.FallbackAtStrong)),
+		expired:  falls && o.policy.MaxStale > 0,
+		stale:    o.policy.MaxStale.Milliseconds(),
+		compare:  o.Load != nil,
+	}
 }
 
-// offer takes a copy of e, if it may serve as a fallback.
+// offer takes a copy of e for what it may serve.
 func (s *spare) offer(p *partition, e tiers.Entry, now clock.Reading, key coherence.Fence, from Source) {
-	if s == nil || e.Expired(now.Unix) || e.Flags()&tiers.FlagNegative != 0 || s.has() && s.entry.Birth() >= e.Birth() {
+	if s == nil || e.Ended(now.Unix) || e.Ahead(now.Unix) || e.Flags()&tiers.FlagNegative != 0 {
 		return
 	}
-	if p.judge(e, key) != coherence.Stale && !mutant.On(mutant.FallbackUnjudged) {
+	life := p.judge(e, key)
+	if life == coherence.Dead && !mutant.On(mutant.FallbackUnjudged) {
 		return
 	}
-	s.entry, s.source = append(s.entry[:0], e...), from
+	if s.compare && (s.older == nil || s.older.Birth() < e.Birth()) {
+		s.older = append(s.older[:0], e...)
+	}
+	switch {
+	case s.has() && s.entry.Birth() >= e.Birth():
+	case life != coherence.Alive && !s.softened:
+	case e.Expired(now.Unix) && !(s.expired && (now.Unix-e.ExpiryMilli() < s.stale || mutant.On(mutant.FallbackOutlastsItsAge))):
+	case life == coherence.Alive && !e.Expired(now.Unix): // it came back to life: the next look finds it
+	default:
+		s.entry, s.source = append(s.entry[:0], e...), from
+	}
 }
 
 func (s *spare) has() bool { return s != nil && s.entry != nil }
+
+// toCompare returns the copy that a loader may compare, nil if there is none.
+func (s *spare) toCompare() tiers.Entry {
+	if s == nil {
+		return nil
+	}
+	return s.older
+}
 
 // fallBack answers with the spare, which was judged under a lease that held.
 func (n *Node) fallBack(p *partition, s *spare) Result {
@@ -63,9 +101,10 @@ func (n *Node) fallBack(p *partition, s *spare) Result {
 	return Result{Entry: s.entry, Source: s.source, Stale: !mutant.On(mutant.FallbackUnmarked)}
 }
 
-// reload starts a load that nobody waits for, unless one is running.
+// reload starts a load that nobody waits for, unless one is running, or the
+// last one failed a moment ago.
 func (n *Node) reload(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions) {
-	if o.Load == nil || p.bypassing.Load() > 0 && p.bypassed(key) {
+	if o.Load == nil || p.resting(key) || p.bypassing.Load() > 0 && p.bypassed(key) {
 		return
 	}
 	if f, mine := p.board(key, fence, o); mine {
@@ -73,25 +112,25 @@ func (n *Node) reload(ctx context.Context, p *partition, key string, fence coher
 	}
 }
 
-// failSafe answers a read whose load failed. The copy is looked for anew: what
-// a hard fence has killed meanwhile is no fallback, and the lease must hold now
-// (P29, P44).
-func (n *Node) failSafe(ctx context.Context, p *partition, key string, o ReadOptions, cause error) (Result, error) {
+// failSafe answers a read whose load failed, or took too long. The copy is
+// looked for anew: what a hard fence has killed meanwhile is no fallback, and the
+// lease must hold now (P29, P44).
+func (n *Node) failSafe(ctx context.Context, p *partition, key string, o ReadOptions, cause error) (Result, bool) {
 	if errors.Is(cause, ErrNotFound) {
-		return Result{}, cause // the origin did not fail
+		return Result{}, false // the origin did not fail
 	}
 	fresh := p.fresh.Load()
 	spare := spareFor(o)
-	r, ok, _ := n.lookup(ctx, p, key, nil, spare)
+	r, ok, _ := n.lookup(ctx, p, key, nil, &o, spare)
 	if !p.still(fresh, o.Level) {
-		return Result{}, cause
+		return Result{}, false
 	}
 	switch {
 	case ok && r.Entry.Flags()&tiers.FlagNegative == 0:
 		p.served(nil, r.Entry)
-		return r, nil
+		return r, true
 	case spare.has():
-		return n.fallBack(p, spare), nil
+		return n.fallBack(p, spare), true
 	}
-	return Result{}, cause
+	return Result{}, false
 }

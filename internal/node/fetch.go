@@ -147,9 +147,13 @@ func (p *partition) held(key string) tiers.Entry {
 }
 
 // adopt keeps a copy that an owner had, nearer in.
-func (n *Node) adopt(p *partition, e tiers.Entry) {
-	_ = n.memory.Put(e) // refused: outdated or too large, and counted there
-	n.keeper.keep(p, e)
+func (n *Node) adopt(p *partition, e tiers.Entry, now int64, o *ReadOptions) {
+	if !o.Skip.has(SkipMemoryWrite) {
+		_ = n.memory.Put(ending(e, now, o.policy.MemoryTTL)) // refused: outdated or too large, and counted there
+	}
+	if !o.Skip.has(SkipDiskWrite) {
+		n.keeper.keep(p, ending(e, now, o.policy.DiskTTL))
+	}
 }
 
 // repair brings a copy that an owner had back into Redis, behind the reader's

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/raptorflow/tercet/internal/coherence"
@@ -17,8 +18,8 @@ import (
 const joinTries = 2
 
 // load asks the origin, once for all readers of this process who may share the
-// answer.
-func (n *Node) load(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions) (Result, error) {
+// answer. A reader who has a fallback waits until the load has run for soft.
+func (n *Node) load(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions, soft time.Duration) (Result, error) {
 	if scopeOf(ctx).loads(key) {
 		return Result{}, &Error{Op: "load", Key: key, Err: ErrCycle}
 	}
@@ -33,10 +34,8 @@ func (n *Node) load(ctx context.Context, p *partition, key string, fence coheren
 		} else {
 			n.stats.joined.Add(1)
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return Result{}, &Error{Op: "load", Key: key, Err: ctx.Err()}
+		if err := n.landing(ctx, f, soft); err != nil {
+			return Result{}, &Error{Op: "load", Key: key, Err: err}
 		}
 		if mine || p.joinable(f, o.Level, since) && f.since >= p.need(f.epoch, fence, o.Level) {
 			return n.landed(ctx, p, key, f)
@@ -57,6 +56,7 @@ func (p *partition) bypassed(key string) bool {
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) {
 	scope := p.scope(ctx, key, f.birth, o.Level)
 	scope.unknown = o.inVain
+	scope.older = o.older
 	err := n.takeOff(func() {
 		h, answered := n.askTurn(p, key, f, fence, o).await(ctx)
 		if answered {
@@ -71,10 +71,10 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fen
 			kept, err = n.keep(p, f, scope, key, l)
 		}
 		f.err = err
+		p.rest(key, f)
 		p.flights.land(key, f)
 		if kept {
-			n.replicate(p, f.entry)
-			stored = n.keeper.share(ctx, p, f.entry)
+			stored = n.pass(ctx, p, f)
 		}
 		h.finish(f, kept, stored)
 	})
@@ -96,7 +96,11 @@ func (n *Node) loadContext(ctx context.Context) (context.Context, context.Cancel
 // readers, not the process.
 func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err error) {
 	err = n.atOrigin(ctx, key, func(ctx context.Context) error {
+		scopeOf(ctx).recheck()
 		if l, err = load(ctx, key); err != nil {
+			return err
+		}
+		if l, err = scopeOf(ctx).resolve(l); err != nil {
 			return err
 		}
 		return n.checkLoaded(key, l)
@@ -128,8 +132,11 @@ func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loa
 	if mutant.On(mutant.BirthAfterLoad) {
 		birth = events.Position(p.applied.Load())
 	}
-	h := n.header(key, n.ttlOf(l), tags, l.Codec, l.Version, l.Flags)
-	h.Epoch, h.Birth = f.epoch, birth
+	if scope.unmodified && mutant.On(mutant.NotModifiedRenewsBirth) {
+		birth = events.Position(p.applied.Load())
+	}
+	h := n.header(f.policy, key, n.ttlOf(f.policy, l), tags, l.Codec, l.Version, l.Flags)
+	h.Epoch, h.Birth, h.Validator = f.epoch, birth, l.Validator
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(l.Payload))), &h, l.Payload)
 	if err != nil {
 		f.private = true
@@ -139,23 +146,40 @@ func (n *Node) keep(p *partition, f *flight, scope *loadScope, key string, l Loa
 	if f.private = foreign || l.NoStore || f.epoch == 0; f.private {
 		return false, nil
 	}
-	return n.fill(p, e), nil
+	return n.fill(p, e, f.policy, f.skip), nil
 }
 
 // fill puts a copy into the tiers of this process, each of which checks it
 // against the fences that arrived since its birth, in the same moment in which
 // it stores it (P23, P24). It reports whether the copy may be kept at all.
-func (n *Node) fill(p *partition, e tiers.Entry) bool {
+func (n *Node) fill(p *partition, e tiers.Entry, pol *Policy, skip Skip) bool {
 	if !p.mayKeep(e) {
 		n.stats.fillsRefused.Add(1)
 		return false
 	}
-	if err := n.memory.Put(e); errors.Is(err, tiers.ErrOutdated) {
-		n.stats.fillsRefused.Add(1)
+	now := n.clock.Now().Unix
+	if !skip.has(SkipMemoryWrite) {
+		if err := n.memory.Put(ending(e, now, pol.MemoryTTL)); errors.Is(err, tiers.ErrOutdated) {
+			n.stats.fillsRefused.Add(1)
+			return false
+		}
+	}
+	if !skip.has(SkipDiskWrite) {
+		p.fillDisk(ending(e, now, pol.DiskTTL))
+	}
+	return true
+}
+
+// pass hands what a load has yielded on to the key's owners and to L2, and
+// reports whether it lies there.
+func (n *Node) pass(ctx context.Context, p *partition, f *flight) bool {
+	if !f.skip.has(SkipOwnersWrite) {
+		n.replicate(p, f.entry)
+	}
+	if f.skip.has(SkipSharedWrite) {
 		return false
 	}
-	p.fillDisk(e)
-	return true
+	return n.keeper.share(ctx, p, ending(f.entry, n.clock.Now().Unix, f.policy.SharedTTL))
 }
 
 // mayKeep judges a copy by everything but its key's fence, which the tiers
@@ -226,11 +250,11 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 	defer cancel()
 	scope := p.scope(ctx, key, 0, o.Level)
 	scope.unknown = o.inVain
-	l, err := n.askSourced(loading, scope, o.Load)
+	l, err := n.askPatiently(loading, scope, o)
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}
 	}
-	h := n.header(key, l.TTL, l.Tags, l.Codec, l.Version, l.Flags)
+	h := n.header(o.policy, key, n.ttlOf(o.policy, l), l.Tags, l.Codec, l.Version, l.Flags)
 	e, err := tiers.Append(nil, &h, l.Payload)
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}
@@ -246,15 +270,12 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 }
 
 // header makes an entry's header, without birth and epoch.
-func (n *Node) header(key string, ttl time.Duration, tags []string, codec tiers.Codec, v events.Version, flags tiers.Flags) tiers.Header {
-	if ttl <= 0 {
-		ttl = n.cfg.DefaultTTL
+func (n *Node) header(pol *Policy, key string, ttl time.Duration, tags []string, codec tiers.Codec, v events.Version, flags tiers.Flags) tiers.Header {
+	h := tiers.Header{
+		Key: key, Created: time.UnixMilli(n.clock.Now().Unix), Version: v, Tags: tags, Flags: flags, Codec: codec,
 	}
-	ttl = min(ttl, n.cfg.Settings.MaxTTL)
-	now := time.UnixMilli(n.clock.Now().Unix)
-	return tiers.Header{
-		Key: key, Created: now, Expiry: now.Add(ttl), Version: v, Tags: tags, Flags: flags, Codec: codec,
-	}
+	pol.life(&h, ttl, n.cfg.Settings.MaxTTL, rand.Float64())
+	return h
 }
 
 // keeper carries copies to the disk behind the readers' backs, and lets them

@@ -57,6 +57,12 @@ type flight struct {
 	// private: nobody may join the result, for it was read past the cache or
 	// is made of what can't be judged.
 	private bool
+	// policy, skip and refresh are those of the read that started the load; began
+	// is when, in waiter time.
+	policy  *Policy
+	skip    Skip
+	refresh bool
+	began   int64
 	// nested: the loader has read copies, at the level of the flight. stale: one
 	// of them was marked so.
 	nested, stale bool
@@ -87,6 +93,7 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	f = &flight{
 		epoch: epoch, birth: birth, since: birth, source: FromOrigin,
 		number: p.flights.booked, level: o.Level, done: make(chan struct{}),
+		policy: o.policy, skip: o.Skip, refresh: o.refresh, began: p.n.clock.Waiter(),
 	}
 	p.flights.of[key] = f
 	return f, true

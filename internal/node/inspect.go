@@ -117,6 +117,10 @@ func (p *partition) explain(source Source, e tiers.Entry, fence coherence.Fence,
 		t.Verdict = "expired"
 		return t
 	}
+	if e.Ahead(now) {
+		t.Verdict = "from the future: a clock is wrong"
+		return t
+	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	_, why := p.world.Explain(copyOf(e), fence)

@@ -28,6 +28,10 @@ type loadScope struct {
 	// asked whether it wanted to know (P3).
 	need  string
 	asked bool
+	// older is what [Previous] tells; nil for nothing.
+	older tiers.Entry
+	// unmodified: the loader has answered that older is what the origin has.
+	unmodified bool
 	// unknown: the node has not applied what the read's level demands, and so
 	// does not know need.
 	unknown bool
@@ -68,7 +72,7 @@ func (s *loadScope) inherit(o ReadOptions) ReadOptions {
 	if !mutant.On(mutant.NestedLevelDropped) {
 		o.Level = consistency.Stronger(s.level, o.Level)
 	}
-	o.Fallback = NoFallback
+	o.nested = true
 	return o
 }
 

@@ -49,6 +49,7 @@ type Node struct {
 	endLife context.CancelFunc
 
 	switches switches
+	policies policies
 	gate     *Gate // of the origin
 	airborne airborne
 	turns    turns
@@ -91,6 +92,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		lease:       cfg.Settings.Lease - clock.Resolution,
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
+		policies:    newPolicies(cfg),
 		gate:        newGate(cfg.loads(), deps.Clock.Waiter),
 		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,

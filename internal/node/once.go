@@ -240,7 +240,7 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 	if a.Nested {
 		f.nested, f.level = true, made
 	}
-	n.fill(p, f.entry)
+	n.fill(p, f.entry, f.policy, f.skip)
 	return true
 }
 
@@ -249,9 +249,15 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 func (n *Node) takeCopy(p *partition, f *flight, e tiers.Entry) bool {
 	fresh := p.fresh.Load()
 	fence, _ := p.lookupDisk(e.Key(), nil)
-	if p.servable(e, n.clock.Now(), fence) && p.still(fresh, consistency.Level{}) {
+	now := n.clock.Now()
+	if f.skip.has(SkipSharedRead) || f.refresh && e.Due(now.Unix) {
+		return false
+	}
+	if p.servable(e, now, fence) && p.still(fresh, consistency.Level{}) {
 		f.answer(e, f.birth, FromShared)
-		_ = n.memory.Put(f.entry)
+		if !f.skip.has(SkipMemoryWrite) {
+			_ = n.memory.Put(ending(f.entry, now.Unix, f.policy.MemoryTTL))
+		}
 		n.stats.sharedHits.Add(1)
 		return true
 	}
@@ -261,8 +267,8 @@ func (n *Node) takeCopy(p *partition, f *flight, e tiers.Entry) bool {
 // takeNear answers f from the tiers, as a read would.
 func (n *Node) takeNear(ctx context.Context, p *partition, f *flight, key string) bool {
 	fresh := p.fresh.Load()
-	r, ok, _ := n.lookup(ctx, p, key, nil, nil)
-	if !ok || !p.still(fresh, consistency.Level{}) {
+	r, ok, _ := n.lookup(ctx, p, key, nil, &ReadOptions{policy: f.policy, Skip: f.skip}, nil)
+	if !ok || f.refresh && r.Entry.Due(n.clock.Now().Unix) || !p.still(fresh, consistency.Level{}) {
 		return false
 	}
 	f.answer(r.Entry, f.birth, r.Source)

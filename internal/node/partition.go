@@ -57,6 +57,7 @@ type partition struct {
 	waiters waiters
 	own     ownRecords
 	flights flights
+	rests   rests
 
 	testified witnessed
 	// doubting is since when, in waiter time, this node can't tell whether its

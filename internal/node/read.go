@@ -28,7 +28,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		o = scope.inherit(o)
 	}
 	claim := n.audit.claim(p)
-	if inMemory(o.Level) {
+	if inMemory(o) {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
 		// (P44).
@@ -40,7 +40,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 			}
 			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
-				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Expired(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
+				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Due(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
 				p.served(scope, e)
 				if claim.at != 0 {
 					n.audit.take(p, claim, e)
@@ -50,6 +50,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 				}
 				return Result{Entry: e, Source: FromMemory}, nil
 			}
+			o.again = !e.Ended(now.Unix)
 			n.stats.memoryRejected.Add(1)
 		}
 	}
@@ -65,9 +66,9 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 
 // inMemory reports whether Get looks into memory first, before it has decided
 // whether the node is fresh enough.
-func inMemory(l consistency.Level) bool {
-	k := l.Kind()
-	return k == consistency.KindBounded || k == consistency.KindEventual
+func inMemory(o ReadOptions) bool {
+	k := o.Level.Kind()
+	return (k == consistency.KindBounded || k == consistency.KindEventual) && o.Skip&SkipMemoryRead == 0
 }
 
 // served notes what follows from handing out a copy: the session has seen its
@@ -87,6 +88,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 	if err := events.ValidateKey(key); err != nil {
 		return Result{}, &Error{Op: "get", Err: err}
 	}
+	o = n.policies.resolve(key, o)
 	f := consistency.Facts{Lease: n.lease, Policy: n.cfg.Settings.Policy}
 	spare := spareFor(o)
 	var wait context.Context
@@ -100,10 +102,10 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			var r Result
 			var ok bool
 			var fence coherence.Fence
-			if moved == nil && inMemory(o.Level) {
-				r, ok, fence = n.lookFurther(ctx, p, key, dst, spare)
+			if moved == nil && inMemory(o) && !o.again {
+				r, ok, fence = n.lookFurther(ctx, p, key, dst, &o, spare)
 			} else {
-				r, ok, fence = n.lookup(ctx, p, key, dst, spare)
+				r, ok, fence = n.lookup(ctx, p, key, dst, &o, spare)
 			}
 			if v == consistency.Serve && !p.still(fresh, o.Level) {
 				continue // the lease ended while we looked: decide again
@@ -116,6 +118,9 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			r.Stale = v == consistency.ServeStale && !mutant.On(mutant.UnmarkedStale)
 			if s := scopeOf(ctx); s != nil && r.Stale {
 				s.sawStale()
+			}
+			if v == consistency.Serve {
+				n.due(ctx, p, fence, r.Entry, n.clock.Now(), o)
 			}
 			if r.Entry.Flags()&tiers.FlagNegative != 0 {
 				return r, &Error{Op: "get", Key: key, Err: ErrNotFound}
@@ -186,12 +191,12 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 	}
 	n.stats.waitsTimedOut.Add(1)
 	if mutant.On(mutant.LateReadsServeCache) {
-		if r, ok, _ := n.lookup(ctx, p, key, nil, nil); ok {
+		if r, ok, _ := n.lookup(ctx, p, key, nil, &o, nil); ok {
 			return r, nil
 		}
 	}
 	if n.cfg.Settings.Policy == events.PolicyServe && o.Level.Kind() == consistency.KindBounded {
-		if r, ok, _ := n.lookup(ctx, p, key, nil, nil); ok && r.Entry.Flags()&tiers.FlagNegative == 0 {
+		if r, ok, _ := n.lookup(ctx, p, key, nil, &o, nil); ok && r.Entry.Flags()&tiers.FlagNegative == 0 {
 			if s := scopeOf(ctx); s != nil {
 				s.sawStale()
 			}
@@ -201,7 +206,9 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 	}
 	if o.Load != nil {
 		o.inVain = true
-		return n.bypass(ctx, p, key, o)
+		waiting, cancel := o.patient(ctx)
+		defer cancel()
+		return n.bypass(waiting, p, key, o)
 	}
 	return Result{}, &Error{Op: "get", Key: key, Err: fmt.Errorf("%w at level %s", ErrNotServing, o.Level),
 		Hint: "the log was not reached in time; check the connection to NATS, or ask at level eventual in a domain with policy serve"}
@@ -210,28 +217,30 @@ func (n *Node) tooLate(ctx context.Context, p *partition, key string, o ReadOpti
 // lookup asks the tiers, nearest first, for a live copy. It returns the key's
 // fence too, which a load must not be older than. What it passes over is
 // offered to spare, which may be nil.
-func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte, spare *spare) (Result, bool, coherence.Fence) {
+func (n *Node) lookup(ctx context.Context, p *partition, key string, dst []byte, o *ReadOptions, spare *spare) (Result, bool, coherence.Fence) {
 	now := n.clock.Now()
-	if e, ok := n.memory.Lookup(key, dst); ok {
+	if e, ok := n.memory.Lookup(key, dst); ok && !o.Skip.has(SkipMemoryRead) {
 		if p.servable(e, now, coherence.Fence{}) {
 			return Result{Entry: e, Source: FromMemory}, true, coherence.Fence{}
 		}
 		spare.offer(p, e, now, coherence.Fence{}, FromMemory)
 		dst = e[:0]
 	}
-	return n.lookFurther(ctx, p, key, dst, spare)
+	return n.lookFurther(ctx, p, key, dst, o, spare)
 }
 
 // lookFurther is lookup beyond memory.
-func (n *Node) lookFurther(ctx context.Context, p *partition, key string, dst []byte, spare *spare) (Result, bool, coherence.Fence) {
+func (n *Node) lookFurther(ctx context.Context, p *partition, key string, dst []byte, o *ReadOptions, spare *spare) (Result, bool, coherence.Fence) {
 	now := n.clock.Now()
 	fence, e := p.lookupDisk(key, dst)
-	if e != nil {
+	if e != nil && !o.Skip.has(SkipDiskRead) {
 		if p.servable(e, now, fence) {
 			if mutant.On(mutant.PromotionRaisesBirth) {
 				e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 			}
-			_ = n.memory.Promote(e) // refused: outdated or too large, and counted there
+			if !o.Skip.has(SkipMemoryWrite) {
+				_ = n.memory.Promote(ending(e, now.Unix, o.policy.MemoryTTL)) // refused: outdated or too large, and counted there
+			}
 			n.stats.diskHits.Add(1)
 			return Result{Entry: e, Source: FromDisk}, true, fence
 		}
@@ -239,7 +248,7 @@ func (n *Node) lookFurther(ctx context.Context, p *partition, key string, dst []
 		dst = e[:0]
 	}
 	lost := false
-	if n.shared != nil {
+	if n.shared != nil && !o.Skip.has(SkipSharedRead) {
 		e, err := n.shared.Get(ctx, key, dst)
 		lost = err == nil || errors.Is(err, tiers.ErrMiss)
 		switch {
@@ -248,9 +257,11 @@ func (n *Node) lookFurther(ctx context.Context, p *partition, key string, dst []
 				if mutant.On(mutant.PromotionRaisesBirth) {
 					e.Stamp(e.Epoch(), events.Position(p.applied.Load()))
 				}
-				_ = n.memory.Put(e)
-				if rand.Uint32()%keepOneIn == 0 {
-					n.keeper.keep(p, e)
+				if !o.Skip.has(SkipMemoryWrite) {
+					_ = n.memory.Put(ending(e, now.Unix, o.policy.MemoryTTL))
+				}
+				if rand.Uint32()%keepOneIn == 0 && !o.Skip.has(SkipDiskWrite) {
+					n.keeper.keep(p, ending(e, now.Unix, o.policy.DiskTTL))
 				}
 				n.stats.sharedHits.Add(1)
 				return Result{Entry: e, Source: FromShared}, true, fence
@@ -261,10 +272,13 @@ func (n *Node) lookFurther(ctx context.Context, p *partition, key string, dst []
 			n.stats.sharedErrors.Add(1)
 		}
 	}
+	if o.Skip.has(SkipOwnersRead) {
+		return Result{}, false, fence
+	}
 	if e, ok := n.fetchOne(ctx, p, key, fence); ok {
-		n.adopt(p, e)
-		if lost {
-			n.repair(p, e)
+		n.adopt(p, e, now.Unix, o)
+		if lost && !o.Skip.has(SkipSharedWrite) {
+			n.repair(p, ending(e, now.Unix, o.policy.SharedTTL))
 		}
 		return Result{Entry: e, Source: FromOwner}, true, fence
 	}
@@ -279,7 +293,7 @@ const keepOneIn = 16
 // servable reports whether e is alive and not expired. In memory the fence of
 // the key has acted already, and the zero fence says so.
 func (p *partition) servable(e tiers.Entry, now clock.Reading, fence coherence.Fence) bool {
-	return !e.Expired(now.Unix) && p.judge(e, fence) == coherence.Alive
+	return !e.Expired(now.Unix) && !e.Ahead(now.Unix) && p.judge(e, fence) == coherence.Alive
 }
 
 func (p *partition) judge(e tiers.Entry, fence coherence.Fence) coherence.Life {
@@ -327,21 +341,4 @@ func (p *partition) guardFence(key string) coherence.Fence {
 		at = p.n.memory.Guard(key)
 	}
 	return coherence.Fence{Hard: at, Soft: at}
-}
-
-// miss answers a read that no tier could.
-func (n *Node) miss(ctx context.Context, p *partition, key string, fence coherence.Fence, o ReadOptions, spare *spare) (Result, error) {
-	if spare.has() && (o.Load == nil || o.Fallback == WhileReloading) {
-		n.reload(ctx, p, key, fence, o)
-		return n.fallBack(p, spare), nil
-	}
-	if o.Load == nil {
-		n.stats.misses.Add(1)
-		return Result{}, &Error{Op: "get", Key: key, Err: ErrNotFound}
-	}
-	r, err := n.load(ctx, p, key, fence, o)
-	if err != nil && spare.has() {
-		return n.failSafe(ctx, p, key, o, err)
-	}
-	return r, err
 }

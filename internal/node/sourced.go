@@ -73,13 +73,19 @@ func (s *loadScope) satisfied(own []string) bool {
 // that it does not know (P8).
 const untaggedNegative = time.Minute
 
-// ttlOf returns how long what was loaded may live; 0: the default.
-func (n *Node) ttlOf(l Loaded) time.Duration {
-	if l.Flags&tiers.FlagNegative == 0 || len(l.Tags) > 0 || mutant.On(mutant.UntaggedNegativeLasts) {
+// ttlOf returns how long what was loaded may live; 0: as the policy says.
+func (n *Node) ttlOf(pol *Policy, l Loaded) time.Duration {
+	if l.Flags&tiers.FlagNegative == 0 {
 		return l.TTL
 	}
 	if l.TTL <= 0 {
-		l.TTL = n.cfg.DefaultTTL
+		l.TTL = max(pol.NegativeTTL, 0)
+	}
+	if len(l.Tags) > 0 || mutant.On(mutant.UntaggedNegativeLasts) {
+		return l.TTL
+	}
+	if l.TTL <= 0 {
+		l.TTL = pol.TTL
 	}
 	return min(l.TTL, untaggedNegative)
 }

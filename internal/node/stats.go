@@ -14,7 +14,7 @@ type counters struct {
 	memoryRejected, sharedDead                                                                     atomic.Uint64
 	loads, joined, loadErrors, bypasses                                                            atomic.Uint64
 	led, joinedFleet, turnsLost, turnNanos                                                         atomic.Uint64
-	fillsRefused, notKept, fallbacks                                                               atomic.Uint64
+	fillsRefused, notKept, fallbacks, refreshes, notModified, slow                                 atomic.Uint64
 	writes, applied, keyFences, broadFences                                                        atomic.Uint64
 	undecodable, corrupt, outrun                                                                   atomic.Uint64
 	pulses, shortcuts, pulsesFailed, waitsTimedOut                                                 atomic.Uint64
@@ -49,9 +49,14 @@ type Stats struct {
 	// FillsRefused are loaded values that a fence had outrun; NotKept those
 	// for which a queue had no room.
 	FillsRefused, NotKept uint64
-	// Fallbacks are reads that were answered from behind a soft fence.
+	// Fallbacks are reads that were answered from behind a soft fence or after
+	// the copy's expiry.
 	Fallbacks uint64
-	Writes    uint64
+	// Refreshes are reads that found a copy due for a load in the background,
+	// NotModified loads that found it unchanged, SlowLoads readers who did not
+	// wait for a load any longer.
+	Refreshes, NotModified, SlowLoads uint64
+	Writes                            uint64
 	// Applied are records, KeyFences and BroadFences what they fenced.
 	Applied, KeyFences, BroadFences uint64
 	// Undecodable are records that fenced everything, Corrupt damaged copies,
@@ -123,6 +128,7 @@ func (n *Node) Stats() Stats {
 		Loads: c.loads.Load(), Joined: c.joined.Load(), LoadErrors: c.loadErrors.Load(), Bypasses: c.bypasses.Load(),
 		Led: c.led.Load(), JoinedFleet: c.joinedFleet.Load(), TurnsLost: c.turnsLost.Load(), TurnWait: time.Duration(c.turnNanos.Load()),
 		FillsRefused: c.fillsRefused.Load(), NotKept: c.notKept.Load(), Fallbacks: c.fallbacks.Load(),
+		Refreshes: c.refreshes.Load(), NotModified: c.notModified.Load(), SlowLoads: c.slow.Load(),
 		Writes: c.writes.Load(), Applied: c.applied.Load(), KeyFences: c.keyFences.Load(), BroadFences: c.broadFences.Load(),
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
 		Pulses: c.pulses.Load(), Shortcuts: c.shortcuts.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),

@@ -40,7 +40,7 @@ func (n *Node) encode(key string, payload []byte, o PutOptions) (tiers.Entry, er
 	if err := n.check(key, payload); err != nil {
 		return nil, &Error{Op: "put", Key: key, Err: err}
 	}
-	h := n.header(key, o.TTL, o.Tags, o.Codec, o.Version, o.Flags)
+	h := n.header(n.policies.of(key), key, o.TTL, o.Tags, o.Codec, o.Version, o.Flags)
 	e, err := tiers.Append(make([]byte, 0, tiers.EncodedLen(&h, len(payload))), &h, payload)
 	if err != nil {
 		return nil, &Error{Op: "put", Key: key, Err: err}
@@ -73,12 +73,12 @@ func (n *Node) spread(ctx context.Context, p *partition, e tiers.Entry, c *event
 	ctx, cancel := context.WithTimeout(ctx, unwitnessedFor)
 	defer cancel()
 	if c.Entry == nil {
-		if !n.fill(p, e) {
+		if !n.fill(p, e, n.policies.of(c.Key), 0) {
 			return
 		}
 		n.replicate(p, e)
 	}
-	n.keeper.share(ctx, p, e)
+	n.keeper.share(ctx, p, ending(e, n.clock.Now().Unix, n.policies.of(c.Key).SharedTTL))
 }
 
 // won reports whether no Put of a higher row version is known.
@@ -327,7 +327,8 @@ func (n *Node) Touch(ctx context.Context, key string, expiry time.Time) (bool, e
 	if expiry.IsZero() || expiry.After(latest) {
 		expiry = latest
 	}
-	h.Expiry = expiry
+	h.Expiry, h.SoftExpiry = expiry, time.Time{}
+	n.policies.of(key).stay(&h, n.cfg.Settings.MaxTTL)
 	if mutant.On(mutant.TouchRenewsBirth) {
 		h.Birth = events.Position(n.of(key).applied.Load())
 	}
@@ -336,9 +337,9 @@ func (n *Node) Touch(ctx context.Context, key string, expiry time.Time) (bool, e
 		return false, &Error{Op: "touch", Key: key, Err: err}
 	}
 	p := n.of(key)
-	if !n.fill(p, e) {
+	if !n.fill(p, e, n.policies.of(key), 0) {
 		return false, nil // it died meanwhile
 	}
-	n.keeper.share(ctx, p, e)
+	n.keeper.share(ctx, p, ending(e, n.clock.Now().Unix, n.policies.of(key).SharedTTL))
 	return true, nil
 }

@@ -30,8 +30,11 @@ import (
 //	42      2     length of the tags
 //	44      8     soft expiry, Unix milliseconds  (if flagSoftExpiry)
 //	+       8     row version                     (if flagVersion)
+//	+       8     end as a fallback, Unix ms      (if flagExtended)
+//	+       2     length of the validator         (if flagExtended)
 //	+       n     key
 //	+       n     tags, each a length of 2 bytes and its bytes
+//	+       n     validator
 //	+       rest  payload
 //
 // The accessors trust the layout: call them on what [Append] made or [Parse]
@@ -39,17 +42,19 @@ import (
 type Entry []byte
 
 const (
-	magic      = 0x7e
-	format     = 1
-	fixedLen   = 44
-	optional   = 8
-	crcFrom    = 8
-	offEpoch   = 8
-	offBirth   = 16
-	offCreated = 24
-	offExpiry  = 32
-	offKeyLen  = 40
-	offTagLen  = 42
+	magic    = 0x7e
+	format   = 1
+	fixedLen = 44
+	optional = 8
+	// extensionLen is the length of what flagExtended adds before the key.
+	extensionLen = 10
+	crcFrom      = 8
+	offEpoch     = 8
+	offBirth     = 16
+	offCreated   = 24
+	offExpiry    = 32
+	offKeyLen    = 40
+	offTagLen    = 42
 )
 
 // Flags are what an entry says about itself besides its value.
@@ -65,9 +70,11 @@ const (
 	FlagHighPriority Flags = 1 << 4
 	// FlagPacked marks an entry whose payload is package pack's to read: on its
 	// way and in the tiers further out only.
-	FlagPacked Flags = 1 << 5
+	FlagPacked   Flags = 1 << 5
+	flagExtended Flags = 1 << 6
 
-	flagsKnown = flagSoftExpiry | flagVersion | FlagNegative | FlagLowPriority | FlagHighPriority | FlagPacked
+	flagsOwn   = flagSoftExpiry | flagVersion | flagExtended // say what the layout has
+	flagsKnown = flagsOwn | FlagNegative | FlagLowPriority | FlagHighPriority | FlagPacked
 )
 
 // Codec names how a payload is encoded. The tiers don't look into payloads;
@@ -81,26 +88,6 @@ const (
 	maxTagsLen = 1<<16 - 1
 )
 
-// Header is everything about an entry but its payload.
-type Header struct {
-	Key   string
-	Epoch events.Epoch
-	// Birth is the position that the node had applied when the entry's load
-	// began, or its Put's own. It never rises.
-	Birth events.Position
-	// Created is when the value was loaded or put. All times are kept to the
-	// millisecond, rounded down.
-	Created time.Time
-	// Expiry is when the entry ends; zero: never.
-	Expiry time.Time
-	// SoftExpiry is when a refresh is due; zero: never.
-	SoftExpiry time.Time
-	Version    events.Version
-	Tags       []string
-	Flags      Flags
-	Codec      Codec
-}
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // EncodedLen returns how many bytes h and a payload of n bytes take.
@@ -111,6 +98,9 @@ func EncodedLen(h *Header, n int) int {
 	}
 	if h.Version.Known {
 		size += optional
+	}
+	if h.extended() {
+		size += extensionLen + len(h.Validator)
 	}
 	for _, t := range h.Tags {
 		size += 2 + len(t)
@@ -129,12 +119,15 @@ func Append(dst []byte, h *Header, payload []byte) (Entry, error) {
 	for _, t := range h.Tags {
 		tagsLen += 2 + len(t)
 	}
-	flags := h.Flags &^ (flagSoftExpiry | flagVersion)
+	flags := h.Flags &^ flagsOwn
 	if !h.SoftExpiry.IsZero() {
 		flags |= flagSoftExpiry
 	}
 	if h.Version.Known {
 		flags |= flagVersion
+	}
+	if h.extended() {
+		flags |= flagExtended
 	}
 	le := binary.LittleEndian
 	b := append(slices.Grow(dst, EncodedLen(h, len(payload))), magic, format, byte(flags), byte(h.Codec), 0, 0, 0, 0)
@@ -150,11 +143,16 @@ func Append(dst []byte, h *Header, payload []byte) (Entry, error) {
 	if flags&flagVersion != 0 {
 		b = le.AppendUint64(b, h.Version.N)
 	}
+	if flags&flagExtended != 0 {
+		b = le.AppendUint64(b, uint64(endMilli(h.StaleUntil)))
+		b = le.AppendUint16(b, uint16(len(h.Validator)))
+	}
 	b = append(b, h.Key...)
 	for _, t := range h.Tags {
 		b = le.AppendUint16(b, uint16(len(t)))
 		b = append(b, t...)
 	}
+	b = append(b, h.Validator...)
 	b = append(b, payload...)
 	e := Entry(b[start:])
 	e.seal()
@@ -186,6 +184,9 @@ func validate(h *Header) error {
 	}
 	if len(h.Tags) > events.MaxTags {
 		return fmt.Errorf("%w entry: %d tags, at most %d", events.ErrInvalid, len(h.Tags), events.MaxTags)
+	}
+	if len(h.Validator) > MaxValidator {
+		return fmt.Errorf("%w entry: validator of %d bytes, at most %d", events.ErrInvalid, len(h.Validator), MaxValidator)
 	}
 	size := 0
 	for _, t := range h.Tags {
@@ -241,8 +242,11 @@ func Parse(b []byte) (Entry, error) {
 	}
 	// From here on the bytes are what somebody sealed. The rest guards
 	// against a writer that sealed nonsense.
-	if e.payloadAt() > len(b) {
-		return bad("key and tags end at %d of %d bytes", e.payloadAt(), len(b))
+	if e.keyAt() > len(b) || e.payloadAt() > len(b) {
+		return bad("key and tags end behind %d bytes", len(b))
+	}
+	if !e.plausible() {
+		return bad("validator of %d bytes, fallback until %d", e.validatorLen(), e.StaleUntilMilli())
 	}
 	if e.keyLen() == 0 || e.keyLen() > events.MaxKey {
 		return bad("key of %d bytes", e.keyLen())
@@ -282,7 +286,7 @@ func (e Entry) Expired(now int64) bool {
 }
 
 // Flags returns what the entry says about itself.
-func (e Entry) Flags() Flags { return Flags(e[2]) &^ (flagSoftExpiry | flagVersion) }
+func (e Entry) Flags() Flags { return Flags(e[2]) &^ flagsOwn }
 
 // Codec returns how the payload is encoded.
 func (e Entry) Codec() Codec { return Codec(e[3]) }
@@ -313,10 +317,10 @@ func (e Entry) tagsLen() int { return int(binary.LittleEndian.Uint16(e[offTagLen
 
 func (e Entry) keyAt() int {
 	f := e[2]
-	return fixedLen + optional*int(f&1) + optional*int(f>>1&1)
+	return fixedLen + optional*int(f&1) + optional*int(f>>1&1) + extensionLen*int(f>>6&1)
 }
 
-func (e Entry) payloadAt() int { return e.keyAt() + e.keyLen() + e.tagsLen() }
+func (e Entry) payloadAt() int { return e.keyAt() + e.keyLen() + e.tagsLen() + e.validatorLen() }
 
 func (e Entry) tagBytes() []byte {
 	at := e.keyAt() + e.keyLen()
@@ -347,30 +351,3 @@ func (e Entry) Tags() iter.Seq[string] {
 
 // Payload returns the value's bytes as a view into e.
 func (e Entry) Payload() []byte { return e[e.payloadAt():] }
-
-// Header decodes everything but the payload into values that share no memory
-// with e.
-func (e Entry) Header() Header {
-	h := Header{
-		Key:        string(e[e.keyAt() : e.keyAt()+e.keyLen()]),
-		Epoch:      e.Epoch(),
-		Birth:      e.Birth(),
-		Created:    fromMilli(e.CreatedMilli()),
-		Expiry:     fromMilli(e.ExpiryMilli()),
-		SoftExpiry: fromMilli(e.SoftExpiryMilli()),
-		Version:    e.Version(),
-		Flags:      e.Flags(),
-		Codec:      e.Codec(),
-	}
-	for t := range e.Tags() {
-		h.Tags = append(h.Tags, string([]byte(t)))
-	}
-	return h
-}
-
-func fromMilli(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}

@@ -32,6 +32,8 @@ func golden() map[string]struct {
 		"bare":      {tiers.Header{Key: "k"}, ""},
 		"soft":      {tiers.Header{Key: "user:1", Epoch: 1, Birth: 2, Created: at, Expiry: at.Add(time.Hour), SoftExpiry: at.Add(time.Minute)}, "soft"},
 		"versioned": {tiers.Header{Key: "user:1", Epoch: 1, Birth: 2, Created: at, Version: events.Version{N: 77, Known: true}}, "v"},
+		"kept":      {tiers.Header{Key: "user:1", Epoch: 1, Birth: 2, Created: at, Expiry: at.Add(time.Hour), StaleUntil: at.Add(2 * time.Hour)}, "kept"},
+		"validated": {tiers.Header{Key: "user:1", Epoch: 1, Birth: 2, Created: at, Expiry: at.Add(time.Hour), Validator: `W/"7"`, Tags: []string{"t"}}, "v"},
 		"full": {tiers.Header{
 			Key: "user:1:profile", Epoch: 0xfedcba9876543210, Birth: 1<<53 + 1, Created: at,
 			Expiry: at.Add(time.Hour), SoftExpiry: at.Add(time.Minute), Version: events.Version{N: 77, Known: true},
@@ -88,7 +90,7 @@ func sameHeader(t tester, got, want tiers.Header) {
 	t.Helper()
 	tags := strings.Join(got.Tags, "\x00") == strings.Join(want.Tags, "\x00") && len(got.Tags) == len(want.Tags)
 	if got.Key != want.Key || got.Epoch != want.Epoch || got.Birth != want.Birth || got.Version != want.Version ||
-		got.Flags != want.Flags || got.Codec != want.Codec || !tags ||
+		got.Flags != want.Flags || got.Codec != want.Codec || !tags || got.Validator != want.Validator || !sameTime(got.StaleUntil, want.StaleUntil) ||
 		!sameTime(got.Created, want.Created) || !sameTime(got.Expiry, want.Expiry) || !sameTime(got.SoftExpiry, want.SoftExpiry) {
 		t.Fatalf("header\n%+v, want\n%+v", got, want)
 	}
@@ -115,6 +117,10 @@ func header(t *rapid.T) tiers.Header {
 		SoftExpiry: moment.Draw(t, "soft"),
 		Codec:      tiers.Codec(rapid.Byte().Draw(t, "codec")),
 		Flags:      tiers.Flags(rapid.Byte().Draw(t, "flags")) & (tiers.FlagNegative | tiers.FlagLowPriority | tiers.FlagHighPriority),
+	}
+	if rapid.Bool().Draw(t, "extended") {
+		h.StaleUntil = moment.Draw(t, "stale until")
+		h.Validator = string(rapid.SliceOfN(rapid.Byte(), 0, tiers.MaxValidator).Draw(t, "validator"))
 	}
 	if rapid.Bool().Draw(t, "versioned") {
 		h.Version = events.Version{N: rapid.Uint64().Draw(t, "version"), Known: true}
@@ -192,6 +198,7 @@ func TestAppendRefuses(t *testing.T) {
 		"long tag":     {Key: "k", Tags: []string{strings.Repeat("t", events.MaxTag+1)}},
 		"many tags":    {Key: "k", Tags: many},
 		"unknown flag": {Key: "k", Flags: 1 << 7},
+		"validator":    {Key: "k", Validator: strings.Repeat("v", tiers.MaxValidator+1)},
 	} {
 		if _, err := tiers.Append(nil, &h, nil); !errors.Is(err, events.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
@@ -218,6 +225,59 @@ func TestExpired(t *testing.T) {
 			t.Errorf("expiry %v at %d: %v, want %v", c.expiry, c.now, got, c.want)
 		}
 	}
+}
+
+// The ends of a life: due, expired, no longer kept.
+func TestLife(t *testing.T) {
+	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	ahead := tiers.MaxSkew.Milliseconds()
+	for _, c := range []struct {
+		h                   tiers.Header
+		now                 int64
+		due, expired, ended bool
+	}{
+		{tiers.Header{}, 1 << 60, false, false, false},
+		{tiers.Header{Expiry: at(20)}, 19, false, false, false},
+		{tiers.Header{Expiry: at(20)}, 20, true, true, true},
+		{tiers.Header{Expiry: at(20), StaleUntil: at(30)}, 20, true, true, false},
+		{tiers.Header{Expiry: at(20), StaleUntil: at(30)}, 30, true, true, true},
+		{tiers.Header{Expiry: at(20), StaleUntil: at(10)}, 19, false, false, false},
+		{tiers.Header{Expiry: at(20), Validator: "v"}, 20, true, true, true},
+		{tiers.Header{Expiry: at(-20), Validator: "v"}, 0, true, true, true},
+		{tiers.Header{StaleUntil: at(30)}, 31, false, false, false},
+		{tiers.Header{Expiry: at(20), SoftExpiry: at(10)}, 9, false, false, false},
+		{tiers.Header{Expiry: at(20), SoftExpiry: at(10)}, 10, true, false, false},
+		{tiers.Header{Created: at(ahead + 5)}, 5, false, false, false},
+		{tiers.Header{Created: at(ahead + 6)}, 5, true, false, false},
+	} {
+		c.h.Key = "k"
+		e, err := tiers.Append(nil, &c.h, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if due, expired, ended := e.Due(c.now), e.Expired(c.now), e.Ended(c.now); due != c.due || expired != c.expired || ended != c.ended {
+			t.Errorf("%+v at %d: due %v, expired %v, ended %v", c.h, c.now, due, expired, ended)
+		}
+	}
+}
+
+func TestShortened(t *testing.T) {
+	h := tiers.Header{Key: "k", Birth: 7, Expiry: time.UnixMilli(20), StaleUntil: time.UnixMilli(40), Tags: []string{"t"}}
+	e, err := tiers.Append(nil, &h, []byte("v"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if longer := e.Shortened(20); &longer[0] != &e[0] {
+		t.Error("copied although it ends in time")
+	}
+	short, err := tiers.Parse(e.Shortened(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := h
+	want.Expiry = time.UnixMilli(10)
+	sameHeader(t, short.Header(), want)
+	sameHeader(t, e.Header(), h)
 }
 
 func FuzzParse(f *testing.F) {

@@ -21,8 +21,10 @@ import (
 //	?varint  expiry, less created
 //	varint   soft expiry, less created  (if flagSoftExpiry)
 //	uvarint  row version                (if flagVersion)
+//	varint   end as a fallback, less created  (if flagExtended)
+//	uvarint  length of the validator          (if flagExtended)
 //	?uvarint length of the tags
-//	tags and payload, as in the entry
+//	tags, validator and payload, as in the entry
 //
 // The checksum is the one that the entry was sealed with. So whatever comes
 // back is, to the byte, what somebody sealed for that key, epoch and birth: a
@@ -71,6 +73,10 @@ func AppendShort(dst []byte, e Entry, near events.Position) []byte {
 	if v := e.Version(); v.Known {
 		dst = binary.AppendUvarint(dst, v.N)
 	}
+	if e.extended() {
+		dst = binary.AppendVarint(dst, int64(e.u64(e.extensionAt()))-created)
+		dst = binary.AppendUvarint(dst, uint64(e.validatorLen()))
+	}
 	if shape&shapeTags != 0 {
 		dst = binary.AppendUvarint(dst, uint64(e.tagsLen()))
 	}
@@ -87,7 +93,8 @@ func ParseShort(dst, b []byte, key string, epoch events.Epoch, near events.Posit
 	shape, flags, sum := b[0], Flags(b[1]), b[2:6]
 	f := fields{b: b[6:]}
 	birth := near + events.Position(f.uvarint())
-	codec, created, expiry, soft, version, tags := byte(0), int64(0), int64(0), int64(0), uint64(0), uint64(0)
+	codec, created, expiry, soft, until := byte(0), int64(0), int64(0), int64(0), int64(0)
+	version, validator, tags := uint64(0), uint64(0), uint64(0)
 	if shape&shapeCodec != 0 {
 		codec = f.byte()
 	}
@@ -103,14 +110,17 @@ func ParseShort(dst, b []byte, key string, epoch events.Epoch, near events.Posit
 	if flags&flagVersion != 0 {
 		version = f.uvarint()
 	}
+	if flags&flagExtended != 0 {
+		until, validator = created+f.varint(), f.uvarint()
+	}
 	if shape&shapeTags != 0 {
 		tags = f.uvarint()
 	}
-	if f.short || tags > uint64(min(len(f.b), maxTagsLen)) {
+	if f.short || tags > uint64(min(len(f.b), maxTagsLen)) || validator > MaxValidator {
 		return nil, fmt.Errorf("%w: a short form of %d bytes ends early", ErrCorrupt, len(b))
 	}
 	le := binary.LittleEndian
-	e := slices.Grow(dst[:0], fixedLen+2*optional+len(key)+len(f.b))[:fixedLen]
+	e := slices.Grow(dst[:0], fixedLen+2*optional+extensionLen+len(key)+len(f.b))[:fixedLen]
 	e[0], e[1], e[2], e[3] = magic, format, byte(flags), codec
 	copy(e[4:], sum)
 	le.PutUint64(e[offEpoch:], uint64(epoch))
@@ -124,6 +134,9 @@ func ParseShort(dst, b []byte, key string, epoch events.Epoch, near events.Posit
 	}
 	if flags&flagVersion != 0 {
 		e = le.AppendUint64(e, version)
+	}
+	if flags&flagExtended != 0 {
+		e = le.AppendUint16(le.AppendUint64(e, uint64(until)), uint16(validator))
 	}
 	e = append(e, key...)
 	return Parse(append(e, f.b...))

@@ -53,7 +53,7 @@ func (c *Client) GetMany(ctx context.Context, keys []string, opts ...ReadOption)
 	if c.origin != nil {
 		c.loadEach(ctx, answers, reading(c.origin, opts))
 	}
-	return collect(answers, valueIn)
+	return collect(answers, c.valueIn)
 }
 
 // loadEach asks the origin for what is missing, a few keys at once.
@@ -75,12 +75,12 @@ func (c *Client) loadEach(ctx context.Context, answers []node.Answer, o node.Rea
 // GetOrLoadMany is GetMany with one call of load for all that is missing. Keys
 // that are being loaded already are waited for instead.
 func (c *Client) GetOrLoadMany(ctx context.Context, keys []string, load BatchLoader, opts ...ReadOption) (map[string]Value, error) {
-	return collect(c.readMany(ctx, keys, adaptMany(load), opts), valueIn)
+	return collect(c.readMany(ctx, keys, adaptMany(load), opts), c.valueIn)
 }
 
 func (c *Client) readMany(ctx context.Context, keys []string, load node.BatchLoader, opts []ReadOption) []node.Answer {
 	o := reading(nil, opts)
-	return c.node.GetMany(ctx, keys, node.BatchOptions{Level: o.Level, Fallback: o.Fallback, Load: load})
+	return c.node.GetMany(ctx, keys, node.BatchOptions{Level: o.Level, Fallback: o.Fallback, Policy: o.Policy, Skip: o.Skip, Load: load})
 }
 
 // collect makes a map of answers.
@@ -109,7 +109,7 @@ func collect[V any](answers []node.Answer, value func(node.Answer) (V, error)) (
 	return out, nil
 }
 
-func valueIn(a node.Answer) (Value, error) { return valueOf(a.Result), nil }
+func (c *Client) valueIn(a node.Answer) (Value, error) { return valueOf(c.node, a.Result), nil }
 
 func adaptMany(load BatchLoader) node.BatchLoader {
 	if load == nil {
@@ -207,8 +207,11 @@ func (t *Typed[T]) valueIn(a node.Answer) (T, error) { return t.decode(a.Key, a.
 
 // loaded makes what a loader returned storable.
 func (t *Typed[T]) loaded(v T, a Answer) (node.Loaded, error) {
-	l := Loaded{TTL: a.TTL, Tags: a.Tags, Version: a.Version, NotFound: a.NotFound}
-	if !a.NotFound {
+	l := Loaded{
+		TTL: a.TTL, Tags: a.Tags, Version: a.Version, NotFound: a.NotFound, NoStore: a.NoStore,
+		Priority: a.Priority, Validator: a.Validator, NotModified: a.NotModified,
+	}
+	if !a.NotFound && !a.NotModified {
 		var err error
 		if l.Value, err = t.codec.Marshal(v); err != nil {
 			return node.Loaded{}, fmt.Errorf("encode %T: %w", v, err)

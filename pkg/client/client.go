@@ -42,13 +42,18 @@ var (
 type Value struct {
 	Bytes []byte
 	Tags  []string
-	// Expires is when the copy ends.
+	// Expires is when the copy ends; [Value.TTL] is how far off that is.
 	Expires time.Time
+	// Validator is what the origin named the value by, if its loader said so.
+	Validator string
 	// Source is where it was found: memory, disk, redis, owner or origin.
 	Source string
 	// Stale marks a value that a node gave although it was cut off (domains
-	// with policy serve only), and one from behind a soft fence ([Fallback]).
+	// with policy serve only), and one that has expired or lies behind a soft
+	// fence ([Fallback]).
 	Stale bool
+
+	node *node.Node
 }
 
 // ReadOption changes one read.
@@ -60,8 +65,9 @@ func At(l Level) ReadOption { return func(o *node.ReadOptions) { o.Level = l } }
 // LoadAlone loads without asking whether another process loads the key too.
 func LoadAlone() ReadOption { return func(o *node.ReadOptions) { o.LoadAlone = true } }
 
-// Fallback lets a copy behind a soft fence answer where no live one does:
-// Value.Stale says so. Never at level strong, and never within a loader.
+// Fallback lets a copy that has expired, for [Policy].MaxStale at most, or lies
+// behind a soft fence, answer where no live one does: Value.Stale says so. Never
+// within a loader, and from behind a fence never at level strong.
 func Fallback(f When) ReadOption { return func(o *node.ReadOptions) { o.Fallback = f } }
 
 // When says when a fallback will do.
@@ -75,6 +81,8 @@ const (
 	// WhileReloading: besides, while the loader runs, which the read starts and
 	// does not wait for.
 	WhileReloading = node.WhileReloading
+	// Never: whatever the key's policy says.
+	Never = node.NeverFallBack
 )
 
 // RequiredSource returns the origin's position (LSN, GTID, offset) that the
@@ -95,7 +103,7 @@ func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (Value
 	if err != nil {
 		return Value{}, err
 	}
-	return valueOf(r), nil
+	return valueOf(c.node, r), nil
 }
 
 // reading returns the options of a read. Options that are changed move to the
@@ -130,11 +138,11 @@ func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ..
 	if err != nil {
 		return Value{}, err
 	}
-	return valueOf(r), nil
+	return valueOf(c.node, r), nil
 }
 
-func valueOf(r node.Result) Value {
-	v := Value{Bytes: r.Entry.Payload(), Source: r.Source.String(), Stale: r.Stale}
+func valueOf(n *node.Node, r node.Result) Value {
+	v := Value{Bytes: r.Entry.Payload(), Source: r.Source.String(), Stale: r.Stale, Validator: r.Entry.Validator(), node: n}
 	if ms := r.Entry.ExpiryMilli(); ms != 0 {
 		v.Expires = time.UnixMilli(ms)
 	}
@@ -155,7 +163,10 @@ func adapt(load Loader) node.Loader {
 }
 
 func loadedOf(l Loaded, codec tiers.Codec) node.Loaded {
-	out := node.Loaded{Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec, NoStore: l.NoStore}
+	out := node.Loaded{
+		Payload: l.Value, TTL: l.TTL, Tags: l.Tags, Version: l.Version, Codec: codec, NoStore: l.NoStore,
+		Flags: l.Priority.flags(), Validator: l.Validator, NotModified: l.NotModified,
+	}
 	if l.NotFound {
 		out.Flags |= tiers.FlagNegative
 		out.Payload = nil

@@ -72,6 +72,11 @@ type Config struct {
 
 	// DefaultTTL is the life of values that name none; default 1 h.
 	DefaultTTL time.Duration
+	// Policy is how values live and reads bear a failing origin; Policies are
+	// those of some keys, of which the first that matches counts. By default
+	// nothing serves past its expiry and every reader waits for its load.
+	Policy   Policy
+	Policies []KeyPolicy
 	// WaitTimeout is how long a read waits for the freshness that its level
 	// demands; default 2 s.
 	WaitTimeout time.Duration
@@ -177,14 +182,23 @@ func DefaultSettings() Settings { return events.DefaultSettings() }
 // Loaded is what a loader answers.
 type Loaded struct {
 	Value []byte
-	// TTL is how long the copy may live; 0: the client's default.
+	// TTL is how long the copy may live; 0: as the key's policy says.
 	TTL time.Duration
 	// Tags name what would make the value wrong.
 	Tags []string
+	// Priority weighs in eviction.
+	Priority Priority
 	// Version is the row's version in the origin, if it has one.
 	Version Version
 	// NoStore hands the value to who asked and keeps no copy.
 	NoStore bool
+	// Validator is what the origin names this value by (an entity tag, a date):
+	// the next load finds it in [Previous].
+	Validator string
+	// NotModified says that the origin has still what [Previous] told. That lives
+	// anew, Value is ignored, Tags are added to its own, and what else is zero
+	// stays as it was.
+	NotModified bool
 	// NotFound says that the origin has no such value. That is cached too, for
 	// TTL: give it tags of what would change it. Without any it is known for a
 	// minute at most.

@@ -176,7 +176,7 @@ func (c *Client) build(ctx context.Context) error {
 	}
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
-		DefaultTTL: c.cfg.DefaultTTL, WaitTimeout: c.cfg.WaitTimeout,
+		DefaultTTL: c.cfg.DefaultTTL, Policy: c.cfg.Policy, Policies: c.cfg.Policies, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue, Validate: c.cfg.Validate,
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,

@@ -68,8 +68,16 @@ type Answer struct {
 	TTL     time.Duration
 	Tags    []string
 	Version Version
+	// Priority weighs in eviction.
+	Priority Priority
+	// NoStore hands the value to who asked and keeps no copy.
+	NoStore bool
 	// NotFound says that the origin has no such value; the value is ignored.
 	NotFound bool
+	// Validator and NotModified: see [Loaded]. With NotModified the value is
+	// ignored.
+	Validator   string
+	NotModified bool
 }
 
 // Get returns the value of key, or an error as [Client.Get] does. A value that

@@ -160,7 +160,7 @@ func (x *storePort) Get(ctx context.Context, key string, dst []byte) (tiers.Entr
 	}); err != nil {
 		return nil, err
 	}
-	if e == nil || e.Expired(x.p.m.clock.Now().Unix) {
+	if e == nil || e.Ended(x.p.m.clock.Now().Unix) {
 		return nil, tiers.ErrMiss
 	}
 	return append(tiers.Entry(dst[:0]), e...), nil

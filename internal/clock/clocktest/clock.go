@@ -17,6 +17,7 @@ import (
 type Clock struct {
 	start  time.Time
 	holder atomic.Int64 // nanoseconds ahead of package time
+	wall   atomic.Int64 // the same for Unix time, in milliseconds
 }
 
 var _ clock.Clock = (*Clock)(nil)
@@ -28,10 +29,14 @@ func New() *Clock { return &Clock{start: time.Now()} }
 // timers and the waiter's clock did not notice.
 func (c *Clock) Suspend(d time.Duration) { c.holder.Add(int64(d)) }
 
+// Ahead moves Unix time by d, as if the wall clock had been that wrong when the
+// process started.
+func (c *Clock) Ahead(d time.Duration) { c.wall.Add(d.Milliseconds()) }
+
 // Now implements [clock.Clock].
 func (c *Clock) Now() clock.Reading {
 	now := time.Now()
-	return clock.Reading{Holder: int64(now.Sub(c.start)) + c.holder.Load(), Unix: now.UnixMilli()}
+	return clock.Reading{Holder: int64(now.Sub(c.start)) + c.holder.Load(), Unix: now.UnixMilli() + c.wall.Load()}
 }
 
 // Waiter implements [clock.Clock].

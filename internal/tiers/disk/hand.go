@@ -216,7 +216,7 @@ func (h *hand) condemns(name, row []byte, aim events.Position, threshold float64
 	if err != nil {
 		return true
 	}
-	if h.buf = e[:0]; e.Expired(h.now) {
+	if h.buf = e[:0]; e.Ended(h.now) {
 		return true
 	}
 	w := h.worth(e)

@@ -218,7 +218,7 @@ func (s *Store) Scan(partition int, from string, limit int, fn func(tiers.Entry)
 		if err != nil {
 			return nil
 		}
-		if buf = e[:0]; e.Expired(now) {
+		if buf = e[:0]; e.Ended(now) {
 			return nil
 		}
 		entries++

@@ -26,7 +26,7 @@ func (t tier) Get(_ context.Context, key string, dst []byte) (tiers.Entry, error
 		return nil, tiers.ErrMiss
 	case err != nil:
 		return nil, err
-	case found.Entry == nil || found.Entry.Expired(t.s.cfg.Now()) || found.Entry.Birth() < found.Fence.Soft:
+	case found.Entry == nil || found.Entry.Ended(t.s.cfg.Now()) || found.Entry.Birth() < found.Fence.Soft:
 		return nil, tiers.ErrMiss
 	}
 	return found.Entry, nil

@@ -19,7 +19,7 @@ func (c *Cache) Tier(now func() int64) tiers.Tier { return tier{c: c, now: now} 
 
 func (t tier) Get(_ context.Context, key string, dst []byte) (tiers.Entry, error) {
 	e, ok := t.c.Lookup(key, dst)
-	if !ok || e.Expired(t.now()) {
+	if !ok || e.Ended(t.now()) {
 		return nil, tiers.ErrMiss
 	}
 	return e, nil

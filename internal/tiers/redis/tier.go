@@ -144,7 +144,7 @@ func (t *Tier) found(ctx context.Context, epoch events.Epoch, name, key string, 
 		t.count.foreign.Add(1)
 		return nil, t.reject(ctx, epoch, name)
 	}
-	if e.Expired(t.now().UnixMilli()) {
+	if e.Ended(t.now().UnixMilli()) {
 		t.count.misses.Add(1)
 		return nil, tiers.ErrMiss
 	}
@@ -174,8 +174,8 @@ func (t *Tier) Put(ctx context.Context, e tiers.Entry) error {
 	}
 	ttl, stored := "0", tiers.Entry(nil)
 	tooLarge := len(e.Payload()) > t.payload
-	if expiry := e.ExpiryMilli(); expiry != 0 {
-		left := expiry - t.now().UnixMilli()
+	if end := e.EndMilli(); end != 0 {
+		left := end - t.now().UnixMilli()
 		ttl = strconv.FormatInt(min(left, longest.Milliseconds()), 10)
 		if left <= 0 {
 			ttl = ""

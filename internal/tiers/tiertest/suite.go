@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T, clock *Clock) Subject) {
 		{"keys are told apart", keys},
 		{"expiry is exact to the millisecond", expiry},
 		{"an entry that has expired replaces an older one by nothing", bornExpired},
+		{"a fallback is kept past its expiry", keptPastExpiry},
 		{"the newer birth wins in any order", newerBirth},
 		{"births beyond 2^53 are told apart", largeBirths},
 		{"births of another epoch do not count", otherEpoch},
@@ -134,6 +135,7 @@ func roundTrip(t *testing.T, s Subject, clock *Clock) {
 		"created":  {Created: now.Add(-time.Hour)},
 		"expiry":   {Expiry: now.Add(time.Hour)},
 		"soft":     {SoftExpiry: now.Add(time.Minute), Expiry: now.Add(time.Hour)},
+		"kept":     {Expiry: now.Add(time.Minute), StaleUntil: now.Add(time.Hour), Validator: "etag"},
 		"version":  {Version: events.Version{N: 1<<64 - 1, Known: true}},
 		"version0": {Version: events.Version{Known: true}},
 		"tags":     {Tags: tags},
@@ -197,6 +199,16 @@ func expiry(t *testing.T, s Subject, clock *Clock) {
 		}
 		wantMiss(t, s, key)
 	}
+}
+
+// A fallback is kept past its expiry: who reads it judges.
+func keptPastExpiry(t *testing.T, s Subject, clock *Clock) {
+	now := clock.Now()
+	put(t, s, Make(t, tiers.Header{Key: "k", Epoch: Epoch, Expiry: now.Add(time.Minute), StaleUntil: now.Add(40 * time.Minute)}, []byte("v")))
+	clock.Advance(40*time.Minute - time.Millisecond)
+	wantHit(t, s, "k", "v")
+	clock.Advance(time.Millisecond)
+	wantMiss(t, s, "k")
 }
 
 func bornExpired(t *testing.T, s Subject, clock *Clock) {
