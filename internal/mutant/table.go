@@ -177,6 +177,7 @@ const (
 	TakenDiskKeepsHorizon
 	OffDiskForgetsFences
 	LoadQueueUnbounded
+	LateAnswerTaken
 )
 
 // Info describes a fault.
@@ -379,4 +380,5 @@ var all = [...]Info{
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
 	OffDiskForgetsFences:     {OffDiskForgetsFences, "off-disk-forgets-fences", "G1", "a disk tier that is switched off keeps no fences"},
 	LoadQueueUnbounded:       {LoadQueueUnbounded, "load-queue-unbounded", "P50", "any number of loads waits for the origin"},
+	LateAnswerTaken:          {LateAnswerTaken, "late-answer-taken", "P9", "the answer to a publish that was given up counts as that to the next one"},
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
@@ -17,6 +18,11 @@ const metaState = "world"
 // sink applies a batch of deliveries: first everything that kills copies, in
 // memory and on disk, then the positions that readers trust.
 func (p *partition) sink(batch []events.Delivery) error {
+	if p.pulses.onTheWay() {
+		// Its acknowledgement is what a strong read waits for, and comes with
+		// its delivery: whoever waits for the one goes before the other.
+		runtime.Gosched()
+	}
 	steps := p.n.steps.Get().(*[]coherence.Step)
 	defer func() {
 		clear(*steps)

@@ -196,7 +196,7 @@ func (m *machine) start() error {
 		deps.Committers = append(deps.Committers, c)
 	}
 	if p.node, err = node.New(deps, node.Config{
-		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
+		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl, Policy: w.plan.policy,
 		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength, AuditRate: auditRate,
 	}); err != nil {
 		return err

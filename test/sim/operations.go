@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -255,9 +256,16 @@ func (w *World) loader(p *process, key string) node.Loader {
 		if v == 0 {
 			l.Flags = tiers.FlagNegative
 		}
+		if old, ok := node.Previous(ctx); ok && v != 0 && bytes.Equal(old.Payload(), l.Payload) {
+			w.count.answer("not modified")
+			return node.Loaded{NotModified: true, Tags: l.Tags}, nil
+		}
 		return l, nil
 	}
 }
+
+// patient is the policy of reads that have to be answered in the end.
+var patient = node.Policy{HardTimeout: -1}
 
 // read reads key on m, at the session's level if there is one, and keeps the
 // answer for the judges.
@@ -277,7 +285,7 @@ func (w *World) read(m *machine, key string, level consistency.Level, s *session
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
 	r.start = w.trace.now()
-	got, err := p.node.Get(ctx, key, nil, node.ReadOptions{Level: r.level, Load: w.loader(p, key)})
+	got, err := p.node.Get(ctx, key, nil, node.ReadOptions{Level: r.level, Load: w.loader(p, key), Policy: &patient})
 	seen := p.node.Token()
 	if p.pass(w.ctx) != nil || p.isDead() {
 		return nil // nobody got the answer

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/node"
 )
 
 // plan is what a seed decides before the run begins.
@@ -14,6 +15,7 @@ type plan struct {
 	settings events.Settings
 	ttl      time.Duration
 	patience time.Duration
+	policy   node.Policy // how values live, and reads bear a slow origin
 
 	machines      int
 	disks         bool
@@ -178,10 +180,27 @@ func newPlan(seed uint64) *plan {
 	p.turns = d.chance(0.6)
 	p.drawCopies()
 	p.drawSwitches()
+	p.drawPolicy()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
 		p.lag = lag // what is lost of the log tells no position
 	}
 	return p
+}
+
+// drawPolicy draws how values live from dice of its own. Lives are short: within
+// a run many end, are prolonged and serve as fallbacks.
+func (p *plan) drawPolicy() {
+	d := newDice(p.Seed, "plan of lives")
+	if d.chance(0.4) {
+		return
+	}
+	p.policy = node.Policy{
+		TTL:     pick(d, []time.Duration{0, 300 * time.Millisecond, 2 * time.Second}),
+		Sliding: pick(d, []time.Duration{0, 0, 200 * time.Millisecond}), EagerAfter: pick(d, []float64{0, 0.3, 0.8}),
+		MaxStale: pick(d, []time.Duration{0, time.Second, 20 * time.Second}), Throttle: pick(d, []time.Duration{0, 200 * time.Millisecond}),
+		SoftTimeout: pick(d, []time.Duration{0, 2 * time.Millisecond}), HardTimeout: pick(d, []time.Duration{0, 500 * time.Millisecond}),
+		MemoryTTL: pick(d, []time.Duration{0, 100 * time.Millisecond}), Jitter: pick(d, []float64{0, 0.5}),
+	}
 }
 
 func trims(s step) bool { return s.what == "log trimmed" || s.what == "disk wiped, log trimmed" }
