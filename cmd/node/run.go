@@ -83,7 +83,7 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		DataDir: c.DataDir, L1Size: c.L1Size, L1Least: c.L1Least, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, Policies: link.Policies(c), MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
 		Replication: c.ReplicationFactor(), Compression: client.Compression(c.Compression), SealKeys: keys,
-		Create: c.Create, Settings: &settings, Logger: log,
+		TiersOff: c.TiersOff, Create: c.Create, Settings: &settings, Logger: log,
 	})
 }
 

@@ -106,6 +106,8 @@ func settings(c *Config) []setting {
 		{key: "l3.size", value: size(&c.L3Size, 8<<20), used: members,
 			usage: "disk for the disk tier (L3), all its files together"},
 
+		{key: "tiers_off", value: texts{&c.TiersOff}, used: ForNode,
+			usage: "tiers that are switched off from the start (memory, disk, redis, owner); later: tercet tier on"},
 		{key: "audit_rate", value: rateOrNone(&c.AuditRate), used: ForNode,
 			usage: "how many reads a second are judged again, by the log and by another node; 0: none"},
 

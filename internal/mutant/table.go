@@ -176,6 +176,10 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	DiskTakenUnfilled
+	TakenDiskKeepsHorizon
+	OffDiskForgetsFences
+	LoadQueueUnbounded
 	LateAnswerTaken
 	AuditNeverCompares
 	AuditMissesRanges
@@ -404,6 +408,10 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
+	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
+	OffDiskForgetsFences:     {OffDiskForgetsFences, "off-disk-forgets-fences", "G1", "a disk tier that is switched off keeps no fences"},
+	LoadQueueUnbounded:       {LoadQueueUnbounded, "load-queue-unbounded", "P50", "any number of loads waits for the origin"},
 	LateAnswerTaken:          {LateAnswerTaken, "late-answer-taken", "P9", "the answer to a publish that was given up counts as that to the next one"},
 	AuditNeverCompares:       {AuditNeverCompares, "audit-never-compares", "G1", "the auditor holds no read against the fences"},
 	AuditMissesRanges:        {AuditMissesRanges, "audit-misses-ranges", "G1", "the auditor knows fences of keys only"},

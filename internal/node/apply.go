@@ -53,6 +53,7 @@ func (p *partition) sink(batch []events.Delivery) error {
 		err = p.pulseApplied(*pulsed)
 	}
 	p.waiters.wake() // once, and behind what they wait for
+	p.takeDisk()
 	if p.n.cfg.OnApply != nil {
 		for _, s := range *steps {
 			p.n.cfg.OnApply(p.index, s.Mark, s.Record.Changes)
@@ -243,5 +244,8 @@ func (p *partition) loseDisk(err error) {
 		return
 	}
 	p.n.stats.disksLost.Add(1)
+	if p.n.drives != nil {
+		p.n.drives.note()
+	}
 	p.n.logger.Error("disk tier is lost; the node goes on without it", "partition", p.index, "error", err)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers/disk"
 )
 
 // Config says which domain to join and with what. Only Domain is required.
@@ -66,6 +67,7 @@ type Config struct {
 	// DiskCache is the memory that the disk tier keeps blocks in; default
 	// 32 MiB.
 	DiskCache int64
+	tuneDisk  func(*disk.Config) // for tests; may be nil
 
 	// Snapshots, if set, is where members' images lie. A member whose disk tier is
 	// empty, lost, or far behind begins with the newest that is of use, and with
@@ -96,6 +98,15 @@ type Config struct {
 	// at once; default 256.
 	LoadTimeout time.Duration
 	MaxLoads    int
+	// LoadQueue bounds the loads that wait for that; beyond, a load fails at once
+	// with an [Overload]. Default 16 times MaxLoads; negative: none waits.
+	LoadQueue int
+	// LoadTarget is how long a load should take. While loads take longer, fewer
+	// run at once; see [Limits]. 0: always up to MaxLoads. For an origin of its
+	// own limits there is [Gate].
+	LoadTarget time.Duration
+	// TiersOff are switched off from the start; see [Client.SwitchOff].
+	TiersOff []string
 	// LoadRate is how many loads may begin in a second, in this process; 0: any
 	// number. With MaxLoads it guards the origin when much has to be loaded at
 	// once.

@@ -92,7 +92,7 @@ func withPartitions(n int) string { return fmt.Sprintf("runs with %d partition(s
 var noises = []string{
 	"log: slow answer", "log: request lost", "log: answer lost", "log: refused", "log: repeated", "log: dropped",
 	"log: overtaken", "log: stalled", "log: slow delivery", "peers: lost", "peers: twice", "peers: late",
-	"store: request lost", "store: reply lost", "store: late set", "memory: evicted", "origin: slow load",
+	"store: request lost", "store: reply lost", "store: late set", "memory: evicted", "disk: another one", "tier off", "origin: slow load",
 	"copies: lost", "copies: twice", "copies: late", "copies: lent", "copies: question lost", "copies: answer late",
 	"members: all were told what the log lost", "log rolled back, one is left",
 	"writer: dies between commit and fence", "writer: dies in its bracket", "writer: zombie commits",

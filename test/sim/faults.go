@@ -5,6 +5,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/node"
 )
 
 // fault carries out one fault of the plan.
@@ -60,6 +61,8 @@ func (w *World) strike(m *machine, s step) bool {
 	case "wall back":
 		w.trace.add(m.name, "its wall clock jumps by %v", -s.dur)
 		m.clock.step(-s.dur)
+	case "tier off":
+		return w.switchOff(m, node.Tiers[s.choice%len(node.Tiers)], s.dur)
 	case "disk dies", "disk rolled back", "disk cloned", "snapshot restored", "disk wiped", "disk wiped, log trimmed", "disk synced":
 		return m.drive != nil && w.strikeDisk(m, s)
 	case "store flushed":
@@ -99,6 +102,20 @@ func (w *World) leaveOne(left *machine, l *ledger, s step) {
 		}
 		left.link(false)
 	})
+}
+
+// switchOff switches a tier of the node on m off, for d.
+func (w *World) switchOff(m *machine, t node.Source, d time.Duration) bool {
+	p := m.process()
+	if p == nil || t == node.FromShared && w.plan.turns {
+		return false // nodes that ask for turns in different places load twice
+	}
+	w.trace.add(m.name, "its tier %v is switched off for %v", t, d)
+	if err := p.node.SwitchOff(t); err != nil {
+		w.violate("liveness", "%s: %v", m.name, err)
+	}
+	w.later(d, func() { _ = p.node.SwitchOn(t) })
+	return true
 }
 
 func (w *World) strikeDisk(m *machine, s step) bool {

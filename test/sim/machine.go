@@ -162,7 +162,8 @@ func (m *machine) start() error {
 		Logger: slog.New(logged{t: w.trace, who: m.name}),
 	}
 	if m.drive != nil {
-		deps.Disk = &diskPort{p: p, d: m.drive}
+		deps.Disk = m.drive.use(p)
+		deps.NewDisk = func(context.Context) (node.Disk, error) { return m.drive.renew(p) }
 	}
 	if w.plan.shared {
 		deps.Shared = &storePort{p: p, s: w.store}

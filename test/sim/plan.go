@@ -182,6 +182,7 @@ func newPlan(seed uint64) *plan {
 	p.drawSteps(d)
 	p.turns = d.chance(0.6)
 	p.drawCopies()
+	p.drawSwitches()
 	p.drawPolicy()
 	p.drawMembers()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
@@ -235,6 +236,18 @@ func (p *plan) drawMembers() {
 
 // membersTell reports whether the members are the only witness.
 func (p *plan) membersTell() bool { return p.members && !p.witness }
+
+// drawSwitches draws when tiers are switched off, from dice of its own as well.
+func (p *plan) drawSwitches() {
+	d := newDice(p.Seed, "plan of switches")
+	if !d.chance(0.3) {
+		return
+	}
+	for range 1 + d.n(3) {
+		p.add(d, d.between(500*time.Millisecond, p.length), "tier off")
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
+}
 
 func (p *plan) drawSteps(d *dice) {
 	at := time.Duration(0)

@@ -58,6 +58,8 @@ type Cache struct {
 	ticks  func() uint32
 	full   int // the bytes of [Config]
 
+	suspended atomic.Bool
+
 	tooLarge   atomic.Uint64
 	outdated   atomic.Uint64
 	turnedAway atomic.Uint64

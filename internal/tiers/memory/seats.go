@@ -85,6 +85,10 @@ const ringHeader = 24
 // store puts e where the older copy lies, or else where admission says. The
 // caller holds the key's guard slot.
 func (c *Cache) store(s *seats, key string, e tiers.Entry, held seat, x arrival) error {
+	if c.suspended.Load() {
+		s.drop(key)
+		return nil
+	}
 	x.hash, x.size, x.flags = hashOf(key), ringHeader+len(key)+len(e), e.Flags()
 	to := held
 	switch {
