@@ -197,3 +197,52 @@ func TestReplayIntoANode(t *testing.T) {
 		t.Errorf("a node that is not there: code %d, %s", code, problem)
 	}
 }
+
+// A node that began with fences alone has no values; the log's are brought to it.
+func TestReplayWarmsANode(t *testing.T) {
+	s := environment(t)
+	must(t, "domain", "create", "shop", "--lease", "5s")
+	store, err := client.SnapshotDirectory(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(name string) *client.Client {
+		n, err := client.Open(t.Context(), client.Config{Domain: "shop", NATSURL: s.URL(), NodeID: name, L1Size: 1 << 20, Snapshots: store, Replication: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		return n
+	}
+	a := open("node-a")
+	for i := range 100 {
+		if _, err := a.Set(t.Context(), fmt.Sprint("key:", i), []byte("v"), client.Tags(fmt.Sprint("tag:", i%10))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.CreateSnapshot(t.Context(), client.SnapshotFences, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Invalidate(t.Context(), client.Invalidation{Tags: []string{"tag:3"}}); err != nil {
+		t.Fatal(err)
+	}
+	b := open("node-b")
+	if b.Beginning().Snapshot == nil {
+		t.Fatalf("node-b began without the snapshot: %v", b.Beginning().Refused)
+	}
+	there := func() (n int) {
+		for i := range 100 {
+			if _, err := b.Node().Get(t.Context(), fmt.Sprint("key:", i), nil, node.ReadOptions{}); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := there(); n != 0 {
+		t.Fatalf("%d values are there already", n)
+	}
+	out := must(t, "replay", "--into", "node:node-b")
+	if n := there(); n != 90 || !strings.Contains(out, "90 values offered to node-b") {
+		t.Errorf("%d values are there:\n%s", n, out)
+	}
+}
