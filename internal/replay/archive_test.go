@@ -136,21 +136,35 @@ func FuzzArchive(f *testing.F) {
 	f.Add(archive(f, someHistory(f, 2), Options{}))
 	f.Add([]byte(resum(`{"archive":"tercet","version":1,"settings":{}`)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := OpenArchive(bytes.NewReader(b))
-		if err != nil {
-			if !errors.Is(err, ErrArchive) {
-				t.Errorf("not an ErrArchive: %v", err)
+		readable(t, b)
+		// Whoever changes an archive can write the right sums, too.
+		var forged []byte
+		for row := range bytes.Lines(b) {
+			if i := bytes.LastIndex(row, []byte(sumField)); i >= 0 {
+				row = row[:i]
 			}
-			return
+			forged = append(forged, summed(bytes.Clone(row))...)
 		}
-		for p := range r.Head().Settings.Partitions {
-			first, last, _ := r.Source(p).Bounds(t.Context())
-			if first.Position == 0 {
-				continue
-			}
-			if err := r.Source(p).Read(t.Context(), first.Position, last.Position, func([]events.Delivery) error { return nil }); err != nil {
-				t.Errorf("an archive that was approved can't be read: %v", err)
-			}
-		}
+		readable(t, forged)
 	})
+}
+
+// readable opens an archive and reads all of it, if it is one.
+func readable(t *testing.T, b []byte) {
+	r, err := OpenArchive(bytes.NewReader(b))
+	if err != nil {
+		if !errors.Is(err, ErrArchive) {
+			t.Errorf("not an ErrArchive: %v", err)
+		}
+		return
+	}
+	for p := range r.Head().Settings.Partitions {
+		first, last, _ := r.Source(p).Bounds(t.Context())
+		if first.Position == 0 {
+			continue
+		}
+		if err := r.Source(p).Read(t.Context(), first.Position, last.Position, func([]events.Delivery) error { return nil }); err != nil {
+			t.Errorf("an archive that was approved can't be read: %v", err)
+		}
+	}
 }
