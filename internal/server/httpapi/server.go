@@ -72,6 +72,9 @@ type Deps struct {
 	// Events takes domain events at /v1/{domain}/events. Nil: the route answers
 	// that there is nothing.
 	Events http.Handler
+	// Snapshots lists and makes snapshots at /v1/{domain}/snapshots. Nil: the
+	// route answers that there is nothing.
+	Snapshots http.Handler
 	// Logger is told of requests that failed in ways their client did not
 	// cause. Default: nothing is said.
 	Logger *slog.Logger
@@ -82,6 +85,7 @@ type Server struct {
 	socket server.Socket
 	cache  server.Cache
 	intake http.Handler // may be nil
+	images http.Handler // may be nil
 	logger *slog.Logger
 	cfg    Config
 	http   *http.Server
@@ -101,7 +105,7 @@ func New(deps Deps, cfg Config) (*Server, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cache: deps.Cache, intake: deps.Events, logger: deps.Logger, cfg: cfg.withDefaults()}
+	s := &Server{cache: deps.Cache, intake: deps.Events, images: deps.Snapshots, logger: deps.Logger, cfg: cfg.withDefaults()}
 	s.http = &http.Server{
 		Handler:           s.handler(deps.Metrics),
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
