@@ -85,11 +85,11 @@ func join(ctx context.Context, c *config.Config, images client.SnapshotStore, lo
 	}
 	return client.Start(ctx, client.Config{
 		Domain: c.Domain, NATSURL: c.NATS.URL, NATS: link.Options(c.NATS), RedisURL: redisURL, RedisTLS: redisTLS,
-		DataDir: c.DataDir, L1Size: c.L1Size, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
+		DataDir: c.DataDir, L1Size: c.L1Size, L1Least: c.L1Least, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, Policies: link.Policies(c), MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
 		Replication: c.ReplicationFactor(), Compression: client.Compression(c.Compression), SealKeys: keys,
 		Snapshots: images, SnapshotRate: int(c.Snapshots.Rate),
-		Create: c.Create, Settings: &settings, Logger: log,
+		TiersOff: c.TiersOff, Create: c.Create, Settings: &settings, Logger: log,
 	})
 }
 

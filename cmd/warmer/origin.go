@@ -52,7 +52,7 @@ func openOrigin(ctx context.Context, nc *nats.Conn, c *config.Config, log *slog.
 	defer cancel()
 	n, err := client.Open(ctx, client.Config{
 		Domain: c.Domain, Conn: nc, RedisURL: redis, RedisTLS: redisTLS, Compression: client.Compression(c.Compression), SealKeys: keys, DataDir: c.DataDir, NodeID: c.NodeID,
-		L1Size: c.L1Size, L3Size: c.L3Size, DefaultTTL: c.DefaultTTL, Policies: link.Policies(c),
+		L1Size: c.L1Size, L1Least: c.L1Least, L3Size: c.L3Size, DefaultTTL: c.DefaultTTL, Policies: link.Policies(c),
 		Replication: c.ReplicationFactor(), Guest: c.DataDir == "", LoadTimeout: c.Warmer.Timeout, MaxLoads: c.Warmer.Concurrency,
 		Origin: loader(h), Logger: log,
 	})

@@ -95,6 +95,9 @@ func (s *System) refresh() Reading {
 		Holder: s.holder + passed,
 		Unix:   s.unix + (now.boot-s.boot0)/int64(time.Millisecond),
 	}
+	if mutant.On(mutant.ExpiryFollowsWall) {
+		r.Unix = s.unix + (now.wall-s.base.wall)/int64(time.Millisecond)
+	}
 	if c := s.last.Load(); c != nil {
 		r.Holder = max(r.Holder, c.Holder) // the wall clock may have been stepped back
 	}

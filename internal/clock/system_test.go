@@ -57,6 +57,34 @@ func TestHolderTakesTheGreatest(t *testing.T) {
 	}
 }
 
+// Row 34: a wall clock that is set moves no expiry; time that a machine slept
+// through has passed.
+func TestUnixIgnoresSteps(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		mono, boot, wall time.Duration
+		want             time.Duration
+	}{
+		{"wall stepped forward", 0, 0, time.Hour, 0},
+		{"wall stepped back", 0, 0, -time.Hour, 0},
+		{"suspended", 0, time.Hour, time.Hour, time.Hour},
+	} {
+		s := NewSystem()
+		start := s.Now().Unix
+		s.mu.Lock()
+		s.base.mono -= int64(tc.mono)
+		s.base.boot -= int64(tc.boot)
+		s.boot0 -= int64(tc.boot)
+		s.base.wall -= int64(tc.wall)
+		s.window = 0
+		s.mu.Unlock()
+		s.last.Store(nil)
+		if got := (time.Duration(s.Now().Unix-start) * time.Millisecond).Round(time.Minute); got != tc.want {
+			t.Errorf("%s: %v have passed for expiry, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
 // C2: who waits for another's lease to lapse must not be told that time has
 // passed by a wall clock that was set, or a machine that slept.
 func TestWaiterDoesNotJump(t *testing.T) {

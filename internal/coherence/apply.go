@@ -78,6 +78,7 @@ func (w *World) Apply(s Step) *Effects {
 		}
 		w.newest = max(w.newest, w.horizon)
 		w.anchored = false
+		w.begun = s.Mark.Time
 	default:
 		panic(fmt.Sprintf("coherence: apply %d after %d", p, w.last.Position))
 	}
@@ -241,6 +242,13 @@ func (w *World) pulse(p events.Position, c *events.Pulse) {
 		delete(w.members, c.Incarnation)
 		return
 	}
+	if mutant.On(mutant.TwinReplaced) {
+		for i, m := range w.members {
+			if m.Node == c.Node && i != c.Incarnation {
+				delete(w.members, i)
+			}
+		}
+	}
 	first := p
 	if m, known := w.members[c.Incarnation]; known && !mutant.On(mutant.FirstIsLast) {
 		first = m.First
@@ -322,6 +330,7 @@ func (w *World) open(p events.Position, id events.Epoch) {
 	}
 	w.epoch = id
 	w.settled = w.settled && mutant.On(mutant.EpochStaysSettled)
+	w.begun = 0
 	w.diverged = nil // whatever it was, this is the answer to it
 	// The digest begins anew, so that whoever starts in a trimmed log has a
 	// base: h(p) = H(0, id(p)) where p opens an epoch.

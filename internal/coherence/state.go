@@ -12,8 +12,8 @@ import (
 )
 
 // stateVersion is the first byte of an encoded state. Version 1, which is read
-// too, ends with the brackets.
-const stateVersion = 2
+// too, ends with the brackets, version 2 with the origin's positions.
+const stateVersion = 3
 
 // ErrState reports an encoded state that can't be used: of another version, or
 // damaged. The node then starts as one that has applied nothing.
@@ -65,7 +65,7 @@ func (w *World) AppendState(dst []byte) []byte {
 		b = appendStrings(b, x.Scope.Globs)
 		b = msgp.AppendBool(b, x.Scope.All)
 	}
-	return w.appendState2(b)
+	return msgp.AppendInt64(w.appendState2(b), w.begun)
 }
 
 func appendStrings(b []byte, ss []string) []byte {
@@ -127,6 +127,9 @@ func Restore(state []byte, broad iter.Seq[BroadFence]) (*World, error) {
 	}
 	if version >= 2 {
 		w.restoreState2(&r)
+	}
+	if version >= 3 {
+		w.begun = r.int()
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrState, r.err)

@@ -3,6 +3,7 @@ package coherence
 import (
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -52,6 +53,10 @@ type World struct {
 	// settled: a member of this epoch has said that nobody can hold a lease
 	// from before it any more.
 	settled bool
+	// begun is when, by the log, the first record landed that is known of this
+	// epoch, in nanoseconds; 0 if that is the one that opened it. Pulses of members
+	// may have been trimmed before it.
+	begun int64
 
 	members  map[events.Incarnation]Member
 	brackets map[events.BracketID]Bracket
@@ -151,6 +156,15 @@ func (w *World) Diverged() error {
 // Settled reports whether a member has said that nobody can hold a lease from
 // before this epoch any more (H4).
 func (w *World) Settled() bool { return w.settled }
+
+// Spans returns for how many nanoseconds, by the log's timestamps, every member's
+// pulse has been seen. A member whose last one is older may not be known (P43).
+func (w *World) Spans() int64 {
+	if w.begun == 0 || mutant.On(mutant.TrimmedMemberUnknown) {
+		return math.MaxInt64
+	}
+	return w.last.Time - w.begun
+}
 
 // Horizon returns the position below which every birth is refused.
 func (w *World) Horizon() events.Position { return w.horizon }

@@ -27,8 +27,11 @@ type Config struct {
 	SealKeys, SealKeysFile string
 	// AuditRate is how many reads a second are judged again; 0: none.
 	AuditRate float64
-	L1Size    int64 // bytes
-	L3Size    int64 // bytes
+	// TiersOff are the tiers that are switched off from the start.
+	TiersOff []string
+	L1Size   int64 // bytes
+	L1Least  int64 // bytes, that memory pressure leaves of it; 0: an eighth
+	L3Size   int64 // bytes
 
 	// Create makes the domain if it is missing, with the settings below, which
 	// are not used otherwise: a domain's constants are kept with its log.

@@ -102,9 +102,13 @@ func settings(c *Config) []setting {
 			usage: "file with such keys, one to a line"},
 		{key: "l1.size", value: size(&c.L1Size, 512<<10), used: members,
 			usage: "memory for the process tier (L1)"},
+		{key: "l1.least", value: size(&c.L1Least, 0), used: members,
+			usage: "what L1 keeps of its size when memory is short; 0: an eighth, l1.size: all"},
 		{key: "l3.size", value: size(&c.L3Size, 8<<20), used: members | ForCLI,
 			usage: "disk for the disk tier (L3), all its files together"},
 
+		{key: "tiers_off", value: texts{&c.TiersOff}, used: ForNode,
+			usage: "tiers that are switched off from the start (memory, disk, redis, owner); later: tercet tier on"},
 		{key: "audit_rate", value: rateOrNone(&c.AuditRate), used: ForNode,
 			usage: "how many reads a second are judged again, by the log and by another node; 0: none"},
 

@@ -73,7 +73,7 @@ func Decide(l Level, partition int, f Facts) Verdict {
 		}
 		fresh = fresh && f.Age < l.Bound(f.Lease)
 	case KindStrong:
-		if (f.Asked == 0 || f.Pulsed < f.Asked) && !(f.Age <= 0 && mutant.On(mutant.StrongByClock)) {
+		if (f.Asked == 0 || f.Pulsed < f.Asked) && !(f.Age <= 0 && mutant.On(mutant.StrongByClock)) && !mutant.On(mutant.StrongWithoutPulse) {
 			return Pulse
 		}
 	case KindBounded:

@@ -106,6 +106,8 @@ var (
 	// ErrDrift reports a log whose settings on the server are not what its
 	// domain was created with, so that its promises may not hold.
 	ErrDrift = errors.New("settings of the log drifted")
+	// ErrOverloaded reports what was turned away because a bounded queue is full.
+	ErrOverloaded = errors.New("node is overloaded")
 	// ErrClosed reports the use of a log after it was closed.
 	ErrClosed = errors.New("log is closed")
 )

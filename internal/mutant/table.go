@@ -14,6 +14,9 @@ const (
 	FenceLeavesCopy
 	RefusedSetKeepsOld
 	YoungSurvives
+	MainDroppedFirst
+	ResizeForgetsFences
+	ExpiryFollowsWall
 	SealIgnoresPlace
 	UnsealedServed
 	BombsInflate
@@ -173,6 +176,24 @@ const (
 	BatchWaitsFirst
 	CursorsOutliveWrites
 	FloorStaysWhenRowsGo
+	DiskTakenUnfilled
+	TakenDiskKeepsHorizon
+	OffDiskForgetsFences
+	LoadQueueUnbounded
+	LateAnswerTaken
+	AuditNeverCompares
+	AuditMissesRanges
+	AuditBeyondClaim
+	AuditOfAnyHistory
+	AuditCountsUnjudged
+	AuditHearsNoObjection
+	ObjectionOverwritten
+	ObjectionUnheard
+	MemberJoinsUnasked
+	ReserveForgotten
+	StrongWithoutPulse
+	TwinReplaced
+	TrimmedMemberUnknown
 	BlocksUnchecked
 	SnapshotEpochIgnored
 	SnapshotUnproved
@@ -221,6 +242,9 @@ var all = [...]Info{
 	FenceLeavesCopy:          {FenceLeavesCopy, "fence-leaves-copy", "G1", "a key fence stops fills, but leaves the copy in L1"},
 	RefusedSetKeepsOld:       {RefusedSetKeepsOld, "refused-set-keeps-old", "P28", "the older copy stays when L1 refuses a newer one for its size"},
 	YoungSurvives:            {YoungSurvives, "young-survives", "P28, G1", "a fence of a key leaves a copy of it that memory holds on trial"},
+	ExpiryFollowsWall:        {ExpiryFollowsWall, "expiry-follows-wall", "P34", "a step of the wall clock moves when copies expire"},
+	ResizeForgetsFences:      {ResizeForgetsFences, "resize-forgets-fences", "P23, G1", "memory that changes its size takes fills from before the fences it was told of"},
+	MainDroppedFirst:         {MainDroppedFirst, "main-dropped-first", "P28, G1", "a fence looks for a copy in main before it looks among those on trial, from where it may come meanwhile"},
 	SealIgnoresPlace:         {SealIgnoresPlace, "seal-ignores-place", "G6", "a sealed value opens under another key, birth or domain too"},
 	UnsealedServed:           {UnsealedServed, "unsealed-served", "G6", "a value that is not sealed is served although there are keys"},
 	BombsInflate:             {BombsInflate, "bombs-inflate", "P: msgpack", "what a packed value says of its size is not held against the limit"},
@@ -380,6 +404,24 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
+	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
+	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
+	OffDiskForgetsFences:     {OffDiskForgetsFences, "off-disk-forgets-fences", "G1", "a disk tier that is switched off keeps no fences"},
+	LoadQueueUnbounded:       {LoadQueueUnbounded, "load-queue-unbounded", "P50", "any number of loads waits for the origin"},
+	LateAnswerTaken:          {LateAnswerTaken, "late-answer-taken", "P9", "the answer to a publish that was given up counts as that to the next one"},
+	AuditNeverCompares:       {AuditNeverCompares, "audit-never-compares", "G1", "the auditor holds no read against the fences"},
+	AuditMissesRanges:        {AuditMissesRanges, "audit-misses-ranges", "G1", "the auditor knows fences of keys only"},
+	AuditBeyondClaim:         {AuditBeyondClaim, "audit-beyond-claim", "G1", "the auditor blames a read for a fence behind what it claims"},
+	AuditOfAnyHistory:        {AuditOfAnyHistory, "audit-of-any-history", "G1, H1", "the auditor judges a copy by the records of another history"},
+	AuditCountsUnjudged:      {AuditCountsUnjudged, "audit-counts-unjudged", "G1", "reads that the auditor can't judge count as checked"},
+	AuditHearsNoObjection:    {AuditHearsNoObjection, "audit-hears-no-objection", "G1", "another node's objection to a copy counts for nothing"},
+	ObjectionOverwritten:     {ObjectionOverwritten, "objection-overwritten", "H3", "of what other members object to a testimony the last alone is compared"},
+	ObjectionUnheard:         {ObjectionUnheard, "objection-unheard", "H3", "what other members object to a testimony is not compared"},
+	MemberJoinsUnasked:       {MemberJoinsUnasked, "member-joins-unasked", "H3", "a member that starts does not ask what the others were told"},
+	ReserveForgotten:         {ReserveForgotten, "reserve-forgotten", "H3", "what the members were told while Redis was away is forgotten when it is back"},
+	StrongWithoutPulse:       {StrongWithoutPulse, "strong-without-pulse", "P52, R11", "a strong read is answered by all that the log has handed over"},
+	TrimmedMemberUnknown:     {TrimmedMemberUnknown, "trimmed-member-unknown", "P43, P16", "a writer does not wait for members whose pulses may have been trimmed out of the log"},
+	TwinReplaced:             {TwinReplaced, "twin-replaced", "P41", "a process that pulses takes the place of another with its node's name"},
 	BlocksUnchecked:          {BlocksUnchecked, "blocks-unchecked", "G6", "the rows of a snapshot are taken without a look at its checksums"},
 	SnapshotEpochIgnored:     {SnapshotEpochIgnored, "snapshot-epoch-ignored", "G6, G8", "a snapshot of an epoch that the log has left counts as one of today"},
 	SnapshotUnproved:         {SnapshotUnproved, "snapshot-unproved", "H1, G8", "a snapshot counts as of the log's history if the log has its last record"},

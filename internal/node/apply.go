@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
@@ -17,6 +18,11 @@ const metaState = "world"
 // sink applies a batch of deliveries: first everything that kills copies, in
 // memory and on disk, then the positions that readers trust.
 func (p *partition) sink(batch []events.Delivery) error {
+	if p.pulses.onTheWay() {
+		// Its acknowledgement is what a strong read waits for, and comes with
+		// its delivery: whoever waits for the one goes before the other.
+		runtime.Gosched()
+	}
 	steps := p.n.steps.Get().(*[]coherence.Step)
 	defer func() {
 		clear(*steps)
@@ -47,6 +53,7 @@ func (p *partition) sink(batch []events.Delivery) error {
 		err = p.pulseApplied(*pulsed)
 	}
 	p.waiters.wake() // once, and behind what they wait for
+	p.takeDisk()
 	if p.n.cfg.OnApply != nil {
 		for _, s := range *steps {
 			p.n.cfg.OnApply(p.index, s.Mark, s.Record.Changes)
@@ -237,5 +244,8 @@ func (p *partition) loseDisk(err error) {
 		return
 	}
 	p.n.stats.disksLost.Add(1)
+	if p.n.drives != nil {
+		p.n.drives.note()
+	}
 	p.n.logger.Error("disk tier is lost; the node goes on without it", "partition", p.index, "error", err)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -31,8 +32,12 @@ type Sighting struct {
 	Key       string
 	Birth     events.Position
 	Tags      []string
-	// Claim is what the node had applied before it looked.
-	Claim events.Position
+	// Claim is what the node had applied before it looked, and Digest the digest
+	// there: who has another at that position, or none yet, knows nothing of the
+	// copy. A log that was shortened gives positions anew, and is read again under
+	// the old epoch before the record that opened the next one comes.
+	Claim  events.Position
+	Digest events.Digest
 }
 
 // Opinion is what somebody else thinks of a [Sighting].
@@ -123,14 +128,34 @@ func (a *auditor) stats() AuditStats {
 
 // claim is where a node stood when a read began; zero if the read will not be
 // audited.
-type claim struct{ epoch, at uint64 }
+type claim struct {
+	epoch, at uint64
+	digest    events.Digest
+}
 
 // claim returns what a read that begins now could claim.
 func (a *auditor) claim(p *partition) claim {
 	if !a.armed.Load() {
 		return claim{}
 	}
-	return claim{p.epoch.Load(), p.applied.Load()}
+	return p.claim()
+}
+
+func (p *partition) claim() claim {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := claim{epoch: uint64(p.world.Epoch()), at: p.applied.Load()}
+	c.digest, _ = p.world.DigestAt(events.Position(c.at))
+	return c
+}
+
+// proves reports whether this node has applied, in the sighting's epoch, the very
+// history that the sighting's node had applied at its claim.
+func (p *partition) proves(s Sighting) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	d, known := p.world.DigestAt(s.Claim)
+	return p.world.Epoch() == s.Epoch && known && d == s.Digest || mutant.On(mutant.AuditOfAnyHistory)
 }
 
 // take keeps what a read was answered with, if no other read was quicker and
@@ -141,7 +166,7 @@ func (a *auditor) take(p *partition, c claim, e tiers.Entry) {
 	}
 	s := Sighting{
 		Partition: p.index, Epoch: e.Epoch(), Key: strings.Clone(e.Key()), Birth: e.Birth(),
-		Claim: events.Position(c.at),
+		Claim: events.Position(c.at), Digest: c.digest,
 	}
 	for t := range e.Tags() {
 		s.Tags = append(s.Tags, strings.Clone(t))
@@ -183,7 +208,7 @@ func (a *auditor) judge(ctx context.Context, s Sighting) {
 	switch opinion, err := a.peers.Consult(ctx, member.Incarnation, s); {
 	case err != nil || opinion == Abstains:
 		a.count.abstained.Add(1)
-	case opinion == Objects:
+	case opinion == Objects && !mutant.On(mutant.AuditHearsNoObjection):
 		a.count.byPeer.Add(1)
 		a.count.peerViolations.Add(1)
 		a.report(s, "another node", "member", string(member.Node))
@@ -204,9 +229,9 @@ func (a *auditor) judgeByLog(ctx context.Context, s Sighting) {
 	if at == 0 && !known {
 		at, known = a.seen[s.Partition].killer(s)
 	}
-	// Records of another history may have taken these places meanwhile. They are
-	// noted behind the epoch that they brought about, so look at it last.
-	if events.Epoch(a.n.parts[s.Partition].epoch.Load()) != s.Epoch {
+	// Records of another history may have taken these places meanwhile. What is
+	// noted of them comes before the digest that they have, so look at it last.
+	if !a.n.parts[s.Partition].proves(s) {
 		at, known = 0, false
 	}
 	switch {
@@ -214,7 +239,7 @@ func (a *auditor) judgeByLog(ctx context.Context, s Sighting) {
 		a.count.byLog.Add(1)
 		a.count.logViolations.Add(1)
 		a.report(s, "the log's fence", "fence", at)
-	case known:
+	case known || mutant.On(mutant.AuditCountsUnjudged):
 		a.count.byLog.Add(1)
 	default:
 		a.count.unknown.Add(1)
@@ -267,6 +292,7 @@ func (a *auditor) opinion(s Sighting) Opinion {
 	life, why := p.world.Explain(c, fence)
 	p.mu.RUnlock()
 	switch {
+	case !p.proves(s): // at last: this node may be following another history by now
 	case life != coherence.Dead:
 		return Agrees
 	case why.Cause == coherence.HardFence && why.Position <= s.Claim:

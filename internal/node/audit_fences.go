@@ -9,6 +9,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 // fenceLog is what a partition's log fenced of late, as the records say it: no
@@ -119,7 +120,10 @@ func (l *fenceLog) killer(s Sighting) (at events.Position, known bool) {
 		return 0, false
 	}
 	for _, f := range l.fences {
-		if s.Birth < f.at && f.at <= s.Claim && f.covers(s) {
+		if mutant.On(mutant.AuditNeverCompares) {
+			break
+		}
+		if s.Birth < f.at && (f.at <= s.Claim || mutant.On(mutant.AuditBeyondClaim)) && f.covers(s) {
 			return f.at, true
 		}
 	}
@@ -132,6 +136,9 @@ func (f seenFence) covers(s Sighting) bool {
 		return f.key == s.Key
 	}
 	scope := f.scope
+	if mutant.On(mutant.AuditMissesRanges) {
+		return slices.Contains(scope.Keys, s.Key)
+	}
 	if scope.All || slices.Contains(scope.Keys, s.Key) {
 		return true
 	}

@@ -138,9 +138,9 @@ func (b *batch) await(ctx context.Context, w *want) bool {
 
 // flyMany runs the loads of several keys in a goroutine of their own.
 func (n *Node) flyMany(ctx context.Context, ws []*want, one ReadOptions, load BatchLoader) {
-	if !n.crew.Go(func() { n.loadInTurns(ctx, ws, one, load) }) {
+	if err := n.takeOff(func() { n.loadInTurns(ctx, ws, one, load) }); err != nil {
 		for _, w := range ws {
-			w.flight.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
+			w.flight.err = err
 			w.p.flights.land(w.Key, w.flight)
 		}
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -44,9 +45,17 @@ type Config struct {
 	// MaxLoads bounds the loads that run at once, so that a lapse of all
 	// leases is no stampede on the origin. Default 256.
 	MaxLoads int
+	// LoadQueue bounds the loads that wait for that. Default 16 times MaxLoads;
+	// negative: none waits. A load beyond is turned away at once, with an
+	// [Overload]. No more loads than MaxLoads and LoadQueue together are under
+	// way, for whatever they wait.
+	LoadQueue int
 	// LoadRate is how many loads may begin in a second. Default 0: any number.
 	// Up to a second's worth may begin at once.
 	LoadRate float64
+	// LoadTarget is how long a load should take: while they take longer, fewer
+	// run at once. Default 0: always up to MaxLoads; see [Limits].
+	LoadTarget time.Duration
 	// LoadAlone: loads are shared within this process only, and not with other
 	// nodes that load the same key.
 	LoadAlone bool
@@ -63,6 +72,9 @@ type Config struct {
 	// AuditRate is how many reads a second are judged again, and how many writes
 	// are followed to the last node. Default 0: none.
 	AuditRate float64
+
+	// TiersOff are switched off from the start; see [Node.SwitchOff].
+	TiersOff []Source
 
 	// Replication is how many nodes keep a copy of each key for the others, if
 	// [Deps.Replicas] is there. More may: every node also keeps what it has
@@ -94,6 +106,11 @@ type Deps struct {
 	// Disk may be nil: then the node keeps no copies beyond memory, and knows
 	// the fences of single keys since its start only.
 	Disk Disk
+	// NewDisk replaces a Disk that was lost, which it releases first, or is nil
+	// at the start. The node fills the new one from its log and goes on with it.
+	// An error means that it will be asked again. Nil: a lost disk stays lost
+	// until the restart.
+	NewDisk func(ctx context.Context) (Disk, error)
 	// Shared may be nil.
 	Shared Shared
 	// Witness may be nil.
@@ -138,6 +155,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// loads are the limits on loads.
+func (c Config) loads() Limits {
+	return Limits{AtOnce: c.MaxLoads, Queue: c.LoadQueue, PerSecond: c.LoadRate, Target: c.LoadTarget}
+}
+
 func set[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -158,7 +180,7 @@ func (d Deps) validate(c Config) (Deps, error) {
 		return bad(fmt.Sprintf("%d logs and %d committers for %d partitions", len(d.Logs), len(d.Committers), p))
 	case d.Memory == nil || d.Clock == nil:
 		return bad("no memory tier or no clock")
-	case c.MaxLoads < 0 || c.LoadRate < 0 || c.Turn < 0:
+	case c.MaxLoads < 0 || c.LoadRate < 0 || c.LoadTarget < 0 || c.Turn < 0:
 		return bad("a negative limit on loads")
 	case c.Policy.Validate() != nil:
 		return d, c.Policy.Validate()

@@ -31,7 +31,7 @@ var (
 	// told none.
 	ErrNotModified = errors.New("loader says not modified, and was told of no value")
 	// ErrOverloaded reports that a bounded queue is full.
-	ErrOverloaded = errors.New("node is overloaded")
+	ErrOverloaded = events.ErrOverloaded
 )
 
 // Error says what failed, on what, and what may help.

@@ -57,7 +57,7 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fen
 	scope := p.scope(ctx, key, f.birth, o.Level)
 	scope.unknown = o.inVain
 	scope.older = o.older
-	started := n.crew.Go(func() {
+	err := n.takeOff(func() {
 		h, answered := n.askTurn(p, key, f, fence, o).await(ctx)
 		if answered {
 			p.flights.land(key, f)
@@ -78,8 +78,8 @@ func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fen
 		}
 		h.finish(f, kept, stored)
 	})
-	if !started {
-		f.err = fmt.Errorf("%w: it is stopping", ErrNotServing)
+	if err != nil {
+		f.err = err
 		p.flights.land(key, f)
 	}
 }
@@ -109,31 +109,20 @@ func (n *Node) ask(ctx context.Context, key string, load Loader) (l Loaded, err 
 }
 
 // atOrigin runs call under admission control.
-func (n *Node) atOrigin(ctx context.Context, what string, call func(context.Context) error) (err error) {
-	if !nestedLoad(ctx) && !mutant.On(mutant.LoadsNotAdmitted) {
-		if err := n.admission.enter(ctx); err != nil {
-			return err
-		}
-		defer n.admission.leave()
-		ctx = context.WithValue(ctx, nestedLoadKey{}, true)
-	}
-	n.stats.loads.Add(1)
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("loader of %q panicked: %v", what, r)
-		}
-		if err != nil {
-			n.stats.loadErrors.Add(1)
-		}
-	}()
-	return call(ctx)
+func (n *Node) atOrigin(ctx context.Context, what string, call func(context.Context) error) error {
+	return n.gate.Do(ctx, func(ctx context.Context) (err error) {
+		n.stats.loads.Add(1)
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("loader of %q panicked: %v", what, r)
+			}
+			if err != nil {
+				n.stats.loadErrors.Add(1)
+			}
+		}()
+		return call(ctx)
+	})
 }
-
-// nestedLoadKey marks the context of a loader: a load within a load runs on
-// the outer one's admission, or the two could wait for each other for ever.
-type nestedLoadKey struct{}
-
-func nestedLoad(ctx context.Context) bool { return ctx.Value(nestedLoadKey{}) != nil }
 
 // keep makes the flight's entry of what was loaded, stores it in this process
 // where that is allowed, and reports whether it was.

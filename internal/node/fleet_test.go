@@ -191,6 +191,17 @@ func (m *member) awaitReady() {
 	}
 }
 
+// freshDisk opens an empty disk in memory, in dir.
+func (f *fleet) freshDisk(dir string) *disk.Store {
+	f.t.Helper()
+	d := must(disk.Open(disk.Config{
+		FS: vfs.NewMem(), Dir: dir, CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Partitions: f.settings.Partitions,
+		Partition: func(key string) int { return node.Partition(key, f.settings.Partitions) },
+	}))(f.t)
+	f.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
 // stop ends the node in good order.
 func (m *member) stop() {
 	m.once.Do(func() {

@@ -25,7 +25,8 @@ type Node struct {
 	cfg         Config
 	incarnation events.Incarnation
 	memory      Memory
-	disk        Disk // nil: none
+	disk        Disk    // nil: none
+	drives      *drives // disk, if a lost one can be replaced; else nil
 	shared      Shared
 	witness     Witness
 	clock       clock.Clock
@@ -47,11 +48,13 @@ type Node struct {
 	life    context.Context
 	endLife context.CancelFunc
 
-	policies  policies
-	admission admission
-	turns     turns
-	crew      crew
-	peers     Peers // nil: pulses alone confirm
+	switches switches
+	policies policies
+	gate     *Gate // of the origin
+	airborne airborne
+	turns    turns
+	crew     crew
+	peers    Peers // nil: pulses alone confirm
 	// questions has room for each question that waits.
 	questions chan struct{}
 	keeper    keeper
@@ -90,7 +93,7 @@ func New(deps Deps, cfg Config) (*Node, error) {
 		ready:       make(chan struct{}),
 		stopped:     make(chan struct{}),
 		policies:    newPolicies(cfg),
-		admission:   newAdmission(cfg.MaxLoads, cfg.LoadRate),
+		gate:        newGate(cfg.loads(), deps.Clock.Waiter),
 		turns:       turns{shared: deps.Turns, line: deps.Line},
 		peers:       deps.Peers,
 		questions:   make(chan struct{}, maxQuestions),
@@ -101,8 +104,14 @@ func New(deps Deps, cfg Config) (*Node, error) {
 	if mutant.On(mutant.NoWitness) {
 		n.witness = nil
 	}
+	if deps.NewDisk != nil {
+		n.drives = newDrives(n.disk, cfg.Settings.Partitions)
+		n.disk = n.drives
+	}
+	n.fitSwitches()
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.keeper.init()
+	n.airborne.init(cfg.loads())
 	n.audit.init(n)
 	n.copier.init()
 	n.steps.New = func() any { return new([]coherence.Step) }
@@ -115,6 +124,11 @@ func New(deps Deps, cfg Config) (*Node, error) {
 			return nil, err
 		}
 		n.parts = append(n.parts, p)
+	}
+	for _, t := range cfg.TiersOff {
+		if err := n.SwitchOff(t); err != nil {
+			return nil, err
+		}
 	}
 	return n, nil
 }
@@ -194,6 +208,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.keeper.run(following) })
 	if n.disk != nil {
 		g.Go(func() error { return n.syncNowAndThen(following) })
+	}
+	if n.drives != nil {
+		g.Go(func() error { return n.renewDisks(following) })
 	}
 	if n.audit.every != 0 {
 		g.Go(func() error { return n.audit.run(following) })

@@ -85,7 +85,7 @@ type asking struct {
 // askTurn prepares the request for the turn to load f's key. Nil: the load
 // takes none. Who got one calls await, once.
 func (n *Node) askTurn(p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) *asking {
-	if n.turns.line == nil || n.cfg.LoadAlone || o.LoadAlone || o.inVain || f.epoch == 0 || !p.accompanied() || p.lapsed() {
+	if n.turns.line == nil || n.cfg.LoadAlone || o.LoadAlone || o.inVain && !mutant.On(mutant.TurnUnderLapsedLease) || f.epoch == 0 || !p.accompanied() || p.lapsed() {
 		return nil
 	}
 	token := events.ID{Publisher: n.incarnation, Counter: n.turns.count.Add(1)}

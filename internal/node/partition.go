@@ -49,6 +49,8 @@ type partition struct {
 	strangersUntil atomic.Int64
 	// blind: the disk is missing or was lost; guard slots stand in for it.
 	blind atomic.Bool
+	// renewal fills a new disk, after a loss; else nil.
+	renewal atomic.Pointer[renewal]
 
 	pulses  pulses
 	short   shortcut

@@ -32,6 +32,9 @@ type Memory interface {
 	// Reset drops all copies (of every partition) and lowers the partition's
 	// guard slots.
 	Reset(partition int)
+	// Suspend drops all copies and takes no more, until Resume; guard slots go on.
+	Suspend()
+	Resume()
 }
 
 // Disk is L3: copies, and beside them the fences of single keys, with the
@@ -80,6 +83,12 @@ type Batch interface {
 
 // Shared is L2. It is storage, never an authority.
 type Shared = tiers.Tier
+
+// Adviser is a tier that knows what is wrong with how it was set up.
+type Adviser interface {
+	// Advice is for an operator, a sentence each; none if all is well.
+	Advice() []string
+}
 
 // Testimony is what a witness keeps of one partition: the highest position of
 // an epoch that must survive the log, and the digest there.

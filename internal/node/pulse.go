@@ -106,6 +106,9 @@ func (q *pulses) count() uint64 {
 	return q.applied
 }
 
+// onTheWay reports whether a pulse is.
+func (q *pulses) onTheWay() bool { return len(q.inFlight) > 0 }
+
 // voided reports whether the pulse began before the history changed.
 func (q *pulses) voided(number uint64) bool {
 	q.mu.Lock()
@@ -320,6 +323,9 @@ func (p *partition) pulseApplied(c ownPulse) error {
 	}
 	if mutant.On(mutant.LeaseFromReceipt) {
 		s.holder = p.n.clock.Now().Holder
+	}
+	if p.pulses.count() >= c.number {
+		return nil // its acknowledgement has proved as much
 	}
 	if p.n.witness == nil || mutant.On(mutant.FreshBeforeWitness) {
 		p.extend(c.number, epoch, s.holder)

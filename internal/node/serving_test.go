@@ -207,6 +207,7 @@ func TestJoinGateHoldsUntilTheFirstPulse(t *testing.T) {
 		fs := b.crash(100)
 		a.put("k", "new")
 		b = f.start("b", options{fs: fs, early: true, faults: memlog.Faults{Delay: func() time.Duration { return time.Second }}})
+		f.pass(lease / 50) // it runs, and the log is slow
 		if v, err := b.get("k", node.ReadOptions{Level: consistency.Eventual()}); err == nil && v != "new" {
 			t.Fatalf("served %q before it had joined", v)
 		}

@@ -10,17 +10,17 @@ import (
 // counters are what a node counts. Hits in memory are not among them: the
 // tier counts its own, and the hot path nothing.
 type counters struct {
-	diskHits, sharedHits, misses                                                     atomic.Uint64
-	memoryRejected, sharedDead                                                       atomic.Uint64
-	loads, joined, loadErrors, bypasses                                              atomic.Uint64
-	led, joinedFleet, turnsLost, turnNanos                                           atomic.Uint64
-	fillsRefused, notKept, fallbacks, refreshes, notModified, slow                   atomic.Uint64
-	writes, applied, keyFences, broadFences                                          atomic.Uint64
-	undecodable, corrupt, outrun                                                     atomic.Uint64
-	pulses, shortcuts, pulsesFailed, waitsTimedOut                                   atomic.Uint64
-	epochs, gaps, regressions                                                        atomic.Uint64
-	sharedErrors, witnessErrors, disksLost, unwitnessed, traced, acksRefused, pruned atomic.Uint64
-	replicas                                                                         replicaCounters
+	diskHits, sharedHits, misses                                                                   atomic.Uint64
+	memoryRejected, sharedDead                                                                     atomic.Uint64
+	loads, joined, loadErrors, bypasses                                                            atomic.Uint64
+	led, joinedFleet, turnsLost, turnNanos                                                         atomic.Uint64
+	fillsRefused, notKept, fallbacks, refreshes, notModified, slow                                 atomic.Uint64
+	writes, applied, keyFences, broadFences                                                        atomic.Uint64
+	undecodable, corrupt, outrun                                                                   atomic.Uint64
+	pulses, shortcuts, pulsesFailed, waitsTimedOut                                                 atomic.Uint64
+	epochs, gaps, regressions                                                                      atomic.Uint64
+	sharedErrors, witnessErrors, disksLost, disksRenewed, unwitnessed, traced, acksRefused, pruned atomic.Uint64
+	replicas                                                                                       replicaCounters
 }
 
 // Stats is a snapshot of what a node has counted since it was built, and of
@@ -35,6 +35,10 @@ type Stats struct {
 	// Loads are calls of loaders, Joined the readers who shared one, Bypasses
 	// the loads past the cache.
 	Loads, Joined, LoadErrors, Bypasses uint64
+	// Origin is what the loads' gate sees. LoadsShed are loads that were turned
+	// away, there or before, because too many were under way.
+	Origin    GateStats
+	LoadsShed uint64
 	// Led are the loads that held the domain's turn, JoinedFleet those that
 	// another node's load answered, TurnsLost the turns that were another's
 	// when their load ended.
@@ -66,6 +70,8 @@ type Stats struct {
 	// dropped everything.
 	Epochs, Gaps, Regressions              uint64
 	SharedErrors, WitnessErrors, DisksLost uint64
+	// DisksRenewed are new disks that were filled from the log after a loss.
+	DisksRenewed uint64
 	// Unwitnessed are pulses and writes that went on without the witness.
 	Unwitnessed uint64
 	// Traced are comparisons with a witness so old that the log's records had to
@@ -127,11 +133,13 @@ func (n *Node) Stats() Stats {
 		Undecodable: c.undecodable.Load(), Corrupt: c.corrupt.Load(), Outrun: c.outrun.Load(),
 		Pulses: c.pulses.Load(), Shortcuts: c.shortcuts.Load(), PulsesFailed: c.pulsesFailed.Load(), WaitsTimedOut: c.waitsTimedOut.Load(),
 		Epochs: c.epochs.Load(), Gaps: c.gaps.Load(), Regressions: c.regressions.Load(),
-		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(),
+		SharedErrors: c.sharedErrors.Load(), WitnessErrors: c.witnessErrors.Load(), DisksLost: c.disksLost.Load(), DisksRenewed: c.disksRenewed.Load(),
 		Unwitnessed: c.unwitnessed.Load(), Traced: c.traced.Load(), AcksRefused: c.acksRefused.Load(), Pruned: c.pruned.Load(),
 		Members: len(n.Members()), Audit: n.audit.stats(),
 	}
 	c.replicas.into(&s)
+	s.Origin = n.gate.Stats()
+	s.LoadsShed = s.Origin.Shed + n.airborne.shed.Load()
 	if n.replicas != nil && n.owners.done.Load() != n.owners.now.Load() {
 		s.Unplaced = 1
 	}

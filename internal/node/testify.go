@@ -271,14 +271,15 @@ func (c *contradiction) Unwrap() error { return c.HistoryError }
 // confirm extends fresh-as-of by the pulse at position r, once the witness
 // allows it.
 func (p *partition) confirm(ctx context.Context, number uint64, s start, epoch events.Epoch, r events.Position) {
+	ctx, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.Lease)
+	defer cancel()
 	p.confirmBy(ctx, number, s, epoch, r, p.raise)
 }
 
-// confirmBy is confirm with its own way to raise the witness to r.
+// confirmBy is confirm with its own way to raise the witness to r, until ctx
+// ends.
 func (p *partition) confirmBy(ctx context.Context, number uint64, s start, epoch events.Epoch, r events.Position, raise raising) {
 	if p.n.witness != nil {
-		ctx, cancel := context.WithTimeout(ctx, p.n.cfg.Settings.Lease)
-		defer cancel()
 		switch err := p.allowed(ctx, s, epoch, r, raise); {
 		case errors.Is(err, errUnwitnessed):
 			p.n.stats.unwitnessed.Add(1)

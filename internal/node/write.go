@@ -302,12 +302,13 @@ func (p *partition) unconfirmed(epoch events.Epoch, at events.Position, heard he
 }
 
 // settled reports whether a member has vouched that nobody holds a lease from
-// before this epoch. Without one, a node that has just started or has just
+// before this epoch, and nobody can hold one by a pulse that was trimmed out of the
+// log. Without one, a node that has just started or has just
 // applied an epoch waits a lease's length before its first such write returns.
 func (p *partition) settled() bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.world.Settled()
+	return p.world.Settled() && p.world.Spans() >= int64(p.n.cfg.Settings.LeaseWait())
 }
 
 // Touch gives the copies of key that this node can reach a new expiry; a zero

@@ -83,7 +83,7 @@ func appendSighting(b []byte, s node.Sighting) []byte {
 	for _, t := range s.Tags {
 		b = msgp.AppendString(b, t)
 	}
-	return b
+	return msgp.AppendBytes(b, s.Digest[:])
 }
 
 func decodeSighting(b []byte) (node.Sighting, error) {
@@ -101,6 +101,9 @@ func decodeSighting(b []byte) (node.Sighting, error) {
 	}
 	for range n {
 		s.Tags = append(s.Tags, field(&r, msgp.ReadStringBytes))
+	}
+	if len(r.b) > 0 { // an earlier version sends none, which proves nothing
+		r.fixed(s.Digest[:])
 	}
 	return s, r.end()
 }

@@ -99,7 +99,7 @@ func TestSightingsAndOpinionsTravel(t *testing.T) {
 	}
 	asking, advising := connect(), connect()
 	other := events.Incarnation{2}
-	want := node.Sighting{Partition: 3, Epoch: 7, Key: "k", Birth: 40, Tags: []string{"a", "b"}, Claim: 42}
+	want := node.Sighting{Partition: 3, Epoch: 7, Key: "k", Birth: 40, Tags: []string{"a", "b"}, Claim: 42, Digest: events.Digest{5}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -3,13 +3,14 @@ package peers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 	"github.com/raptorflow/tercet/internal/node"
 )
 
@@ -22,14 +23,10 @@ import (
 // first reading of a partition waits for what the others know. Who is told of a
 // raise that does not follow from what it keeps says so, and the next operation
 // of whoever raised returns that, to be compared.
-//
-// Subject: tercet.<domain>.ack.witness.
 type Witness struct {
-	nc      *nats.Conn
-	subject string
-	self    events.Incarnation
-	sub     *nats.Subscription
-	inbox   *nats.Subscription
+	party Party
+	self  events.Incarnation
+	end   func()
 
 	mu    sync.Mutex
 	parts map[int]*kept
@@ -38,11 +35,13 @@ type Witness struct {
 // kept is what one partition's testimony is here.
 type kept struct {
 	t node.Testimony
-	// objection is what another member keeps, or has told, and what t does not
-	// follow from: it is to be compared. resolved is the last that was.
-	objection, resolved node.Testimony
-	asked               time.Time
-	answered            chan struct{} // closed when the first question's time is over
+	// objections are what other members keep, or have told, and what t does not
+	// follow from: each is to be compared, since it may be all that is left of a
+	// history that was lost. resolved is the last that was.
+	objections []node.Testimony
+	resolved   node.Testimony
+	asked      time.Time
+	answered   chan struct{} // closed when the first question's time is over
 	// What is to be told: from what was told last to t.
 	told    node.Testimony
 	toldAt  time.Time
@@ -61,31 +60,27 @@ const (
 	// tellEvery is the least time between two tellings, and how far behind the
 	// others may be.
 	tellEvery = 10 * time.Millisecond
+	// mostObjections bounds what waits to be compared. Who keeps one that found no
+	// room objects again.
+	mostObjections = 64
 	// mostPartitions bounds what a message may ask to be kept.
 	mostPartitions = 1024
 )
 
 // NewWitness begins to keep testimonies for the members of a domain, as self,
-// over a connection that it does not close.
-func NewWitness(nc *nats.Conn, domain string, self events.Incarnation) (*Witness, error) {
-	if err := events.ValidateDomain(domain); err != nil {
-		return nil, err
-	}
-	w := &Witness{nc: nc, subject: "tercet." + domain + ".ack.witness", self: self, parts: make(map[int]*kept)}
+// who hears what the others tell at party.
+func NewWitness(party Party, self events.Incarnation) (*Witness, error) {
+	w := &Witness{party: party, self: self, parts: make(map[int]*kept)}
 	var err error
-	if w.inbox, err = nc.Subscribe(nats.NewInbox(), func(m *nats.Msg) { w.hear(m) }); err == nil {
-		w.sub, err = nc.Subscribe(w.subject, func(m *nats.Msg) { w.hear(m) })
-	}
-	if err != nil {
+	if w.end, err = party.Listen(w.hear); err != nil {
 		return nil, fmt.Errorf("listen for testimonies: %w", err)
 	}
 	return w, nil
 }
 
-// Close ends the keeping. A closed connection has ended it already.
+// Close ends the keeping.
 func (w *Witness) Close() {
-	_ = w.sub.Unsubscribe()
-	_ = w.inbox.Unsubscribe()
+	w.end()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, k := range w.parts {
@@ -114,14 +109,14 @@ func (w *Witness) Read(ctx context.Context, partition int) (node.Testimony, erro
 		k.answered = make(chan struct{})
 		time.AfterFunc(witnessPatience, func() { close(k.answered) })
 	}
-	answered, ask := k.answered, time.Since(k.asked) > askEvery
+	answered, ask := k.answered, time.Since(k.asked) > askEvery && !mutant.On(mutant.MemberJoinsUnasked)
 	if ask {
 		k.asked = time.Now()
 	}
 	w.mu.Unlock()
 	if ask {
 		// A question that is lost is asked again.
-		_ = w.nc.PublishRequest(w.subject, w.inbox.Subject, appendRaising(nil, raising{partition: partition, who: w.self}))
+		_ = w.party.Tell(appendRaising(nil, raising{partition: partition, who: w.self}))
 	}
 	select {
 	case <-answered:
@@ -130,10 +125,18 @@ func (w *Witness) Read(ctx context.Context, partition int) (node.Testimony, erro
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if o := k.objection; o != (node.Testimony{}) {
-		return o, nil
+	if len(k.objections) > 0 && !mutant.On(mutant.ObjectionUnheard) {
+		return k.objections[0], nil
 	}
 	return k.t, nil
+}
+
+// Keeps returns what is kept of a partition, and behind it what other members have
+// objected and nobody compared yet; none if nothing is kept. It asks nobody.
+func (w *Witness) Keeps(partition int) []node.Testimony {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.of(partition).all()
 }
 
 // Raise raises what is kept here, and tells the others.
@@ -141,12 +144,13 @@ func (w *Witness) Raise(_ context.Context, partition int, from, to node.Testimon
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := w.of(partition)
-	if o := k.objection; o != (node.Testimony{}) {
-		if o != from {
-			return o, nil
-		}
+	if i := slices.Index(k.objections, from); i >= 0 {
 		// It was compared. Whoever keeps it can follow from it.
-		k.objection, k.resolved, k.told = node.Testimony{}, o, o
+		k.objections = slices.Delete(k.objections, i, i+1)
+		k.resolved, k.told = from, from
+	}
+	if len(k.objections) > 0 && !mutant.On(mutant.ObjectionUnheard) {
+		return k.objections[0], nil
 	}
 	if k.t == to {
 		return to, nil
@@ -183,7 +187,7 @@ func (w *Witness) publish(partition int, k *kept) {
 	q := raising{partition: partition, who: w.self, from: k.told, to: k.t}
 	k.told, k.toldAt = k.t, time.Now()
 	// What a broken connection loses, the next telling makes good.
-	_ = w.nc.PublishRequest(w.subject, w.inbox.Subject, appendRaising(nil, q))
+	_ = w.party.Tell(appendRaising(nil, q))
 }
 
 // raising is what members say to each other: a raise from one testimony to
@@ -195,8 +199,8 @@ type raising struct {
 }
 
 // hear takes in what another member says.
-func (w *Witness) hear(m *nats.Msg) {
-	q, err := decodeRaising(m.Data)
+func (w *Witness) hear(b []byte, answer func([]byte) error) {
+	q, err := decodeRaising(b)
 	if err != nil || q.who == w.self {
 		return
 	}
@@ -204,20 +208,32 @@ func (w *Witness) hear(m *nats.Msg) {
 	defer w.mu.Unlock()
 	k := w.of(q.partition)
 	none := node.Testimony{}
+	say := func(t node.Testimony) {
+		_ = answer(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: t}))
+	}
 	switch {
 	case q.kept != none: // an answer
 		k.learn(none, q.kept)
-		return
-	case q.to != none && k.learn(q.from, q.to):
-		return
-	}
-	if k.t != none {
-		_ = m.Respond(appendRaising(nil, raising{partition: q.partition, who: w.self, kept: k.t}))
+	case q.to == none: // a question
+		for _, t := range k.all() {
+			say(t)
+		}
+	case !k.learn(q.from, q.to) && k.t != none:
+		say(k.t)
 	}
 }
 
+// all returns what is kept, and the objections behind it.
+func (k *kept) all() []node.Testimony {
+	if k.t == (node.Testimony{}) {
+		return slices.Clone(k.objections)
+	}
+	return append([]node.Testimony{k.t}, k.objections...)
+}
+
 // learn takes over what another member keeps if it follows from what is kept
-// here, and else remembers it, to be compared.
+// here, and else remembers it, to be compared. An objection gives way only to
+// what follows from it.
 func (k *kept) learn(from, to node.Testimony) bool {
 	switch {
 	case k.t == to:
@@ -225,8 +241,16 @@ func (k *kept) learn(from, to node.Testimony) bool {
 	case k.t == from: // both none, or the same
 		k.t, k.told = to, to
 		return true
-	case to != k.resolved:
-		k.objection = to
+	case to == k.resolved, slices.Contains(k.objections, to):
+		return false
+	}
+	if mutant.On(mutant.ObjectionOverwritten) {
+		k.objections = k.objections[:0]
+	}
+	if i := slices.Index(k.objections, from); i >= 0 {
+		k.objections[i] = to
+	} else if len(k.objections) < mostObjections {
+		k.objections = append(k.objections, to)
 	}
 	return false
 }

@@ -17,14 +17,24 @@ func testimony(e events.Epoch, p events.Position, d byte) node.Testimony {
 	return node.Testimony{Epoch: e, Position: p, Digest: events.Digest{d}}
 }
 
-func member(t *testing.T, server *process.NATSServer, name byte) *Witness {
+// talking is a member's witness with its connection.
+type talking struct {
+	*Witness
+	nc *nats.Conn
+}
+
+func member(t *testing.T, server *process.NATSServer, name byte) talking {
 	t.Helper()
 	nc, err := nats.Connect(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	w, err := NewWitness(nc, "shop", events.Incarnation{name})
+	party, err := WitnessParty(nc, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWitness(party, events.Incarnation{name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,17 +42,17 @@ func member(t *testing.T, server *process.NATSServer, name byte) *Witness {
 	if err := nc.Flush(); err != nil { // the server knows that it listens
 		t.Fatal(err)
 	}
-	return w
+	return talking{w, nc}
 }
 
-func raises(t *testing.T, w *Witness, from, to, want node.Testimony) {
+func raises(t *testing.T, w talking, from, to, want node.Testimony) {
 	t.Helper()
 	if got, err := w.Raise(t.Context(), 3, from, to); err != nil || got != want {
 		t.Fatalf("raise from %v to %v: %v, %v, want %v", from, to, got, err, want)
 	}
 }
 
-func reads(t *testing.T, w *Witness, want node.Testimony) {
+func reads(t *testing.T, w talking, want node.Testimony) {
 	t.Helper()
 	var got node.Testimony
 	for by := time.Now().Add(10 * time.Second); time.Now().Before(by); {
@@ -135,7 +145,7 @@ func TestConcurrentRaisers(t *testing.T) {
 	a, b := member(t, server, 1), member(t, server, 2)
 	at := func(p events.Position) node.Testimony { return testimony(1, p, byte(p)) } // one history
 	var wg sync.WaitGroup
-	for i, w := range []*Witness{a, b} {
+	for i, w := range []talking{a, b} {
 		wg.Go(func() {
 			from := node.Testimony{}
 			for p := events.Position(i + 1); p < 4000; p += 2 {
@@ -153,7 +163,7 @@ func TestConcurrentRaisers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, w := range []*Witness{a, b} { // what is on its way may still object
+	for _, w := range []talking{a, b} { // what is on its way may still object
 		kept, err := w.Raise(t.Context(), 3, at(3999), at(4001))
 		for tries := 0; err == nil && kept != at(4001) && tries < 100; tries++ {
 			kept, err = w.Raise(t.Context(), 3, kept, at(4001))
@@ -161,6 +171,73 @@ func TestConcurrentRaisers(t *testing.T) {
 		if err != nil || kept != at(4001) {
 			t.Errorf("in the end %v, %v", kept, err)
 		}
+	}
+}
+
+// hall is a party in one process: who speaks is heard at once, by all.
+type hall struct {
+	hear []func([]byte, func([]byte) error)
+}
+
+type place struct {
+	*hall
+	self int
+}
+
+func (p place) Tell(b []byte) error {
+	for i, hear := range p.hear {
+		if i != p.self {
+			hear(b, func(answer []byte) error { p.hear[p.self](answer, nil); return nil })
+		}
+	}
+	return nil
+}
+
+func (p place) Listen(hear func([]byte, func([]byte) error)) (end func(), err error) {
+	p.hear[p.self] = hear
+	return func() {}, nil
+}
+
+// What one member objects stands until it was compared, whatever others object
+// meanwhile: it may be all that is left of a history that was lost. Only what
+// follows from an objection takes its place.
+func TestObjectionsAreAllCompared(t *testing.T) {
+	h := &hall{hear: make([]func([]byte, func([]byte) error), 2)}
+	h.hear[1] = func([]byte, func([]byte) error) {} // a speaker, of whom nobody keeps anything
+	w, err := NewWitness(place{h, 0}, events.Incarnation{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(from, to node.Testimony) {
+		h.hear[0](appendRaising(nil, raising{partition: 3, who: events.Incarnation{2}, from: from, to: to}), func([]byte) error { return nil })
+	}
+	common, own, lost := testimony(1, 5, 5), testimony(1, 6, 6), testimony(1, 8, 0xff)
+	wants := func(from, to, want node.Testimony) {
+		t.Helper()
+		if got, err := w.Raise(t.Context(), 3, from, to); err != nil || got != want {
+			t.Fatalf("raise from %v to %v: %v, %v, want %v", from, to, got, err, want)
+		}
+	}
+	wants(node.Testimony{}, common, common)
+	says(testimony(1, 7, 0xff), lost) // of a history that is gone
+	says(testimony(1, 4, 4), own)     // of the one that goes on, from a place before ours
+	says(own, testimony(1, 7, 7))     // and on from there
+	says(testimony(1, 7, 7), testimony(1, 9, 9))
+	if got := w.Keeps(3); len(got) != 3 {
+		t.Fatalf("keeps %v, want three that are to be compared", got)
+	}
+	if got, err := w.Read(t.Context(), 3); err != nil || got != lost {
+		t.Fatalf("read %v, %v, want %v", got, err, lost)
+	}
+	wants(common, testimony(1, 10, 10), lost)
+	wants(lost, testimony(1, 10, 10), testimony(1, 9, 9))
+	wants(testimony(1, 9, 9), testimony(1, 10, 10), testimony(1, 10, 10))
+	// Members that can't be counted don't take the memory.
+	for i := range 2 * mostObjections {
+		says(testimony(2, 1, 1), testimony(2, events.Position(i+2), 2))
+	}
+	if got := w.Keeps(3); len(got) != 1+mostObjections {
+		t.Fatalf("keeps %d testimonies", len(got))
 	}
 }
 

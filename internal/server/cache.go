@@ -27,4 +27,7 @@ type Cache interface {
 	Token() consistency.Token
 	Members() []coherence.Member
 	Serving() error
+	SwitchOff(t node.Source) error
+	SwitchOn(t node.Source) error
+	TierStates() []node.TierState
 }

@@ -51,6 +51,10 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("turns_lost", "Turns that were another node's when their load ended.", func(s *stats) uint64 { return s.TurnsLost }),
 			seconds("turn_wait", "How long loads waited for their turn or for another node's answer, together.", func(s *stats) time.Duration { return s.TurnWait }),
 			counter("loads_failed", "Loads that failed.", func(s *stats) uint64 { return s.LoadErrors }),
+			counter("loads_shed", "Loads that were turned away because too many were under way.", func(s *stats) uint64 { return s.LoadsShed }),
+			gauge("loads_running", "Calls of loaders under way.", func(s *stats) uint64 { return uint64(s.Origin.Running) }),
+			gauge("loads_waiting", "Loads that wait for the origin.", func(s *stats) uint64 { return uint64(s.Origin.Waiting) }),
+			gauge("loads_limit", "Loads that may run at once just now.", func(s *stats) uint64 { return uint64(s.Origin.Most) }),
 			counter("loads_bypassing", "Loads past the cache.", func(s *stats) uint64 { return s.Bypasses }),
 			counter("fallbacks_served", "Reads that were answered, marked as stale, after the copy's expiry or from behind a soft fence.", func(s *stats) uint64 { return s.Fallbacks }),
 			counter("refreshes_due", "Reads that found a copy due for a load in the background.", func(s *stats) uint64 { return s.Refreshes }),
@@ -77,6 +81,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("fences_pruned", "Fences forgotten because no copy can be as old.", func(s *stats) uint64 { return s.Pruned }),
 			counter("acknowledgements_refused", "Acknowledgements of another history.", func(s *stats) uint64 { return s.AcksRefused }),
 			counter("disks_lost", "Times that the disk tier was given up.", func(s *stats) uint64 { return s.DisksLost }),
+			counter("disks_renewed", "Disks that were filled from the log after one was given up.", func(s *stats) uint64 { return s.DisksRenewed }),
 			gauge("members", "Members of the domain, this node among them.", func(s *stats) uint64 { return uint64(max(s.Members, 0)) }),
 		},
 	)

@@ -28,6 +28,8 @@ func Memory(snapshot func() memory.Stats) prometheus.Collector {
 			gauge("memory_entries_on_trial", "Copies in memory's small segment for keys that are new.", func(s *stats) uint64 { return s.Young }),
 			gauge("memory_admission_generous", "1 while most new keys are let in at once, for that misses less.", func(s *stats) uint64 { return s.Generous }),
 			counter("memory_entries_evacuated", "Entries moved or dropped to make room.", func(s *stats) uint64 { return s.Evacuated }),
+			gauge("memory_capacity_bytes", "Size of the memory tier at present; less than configured while memory is short.", func(s *stats) uint64 { return s.Bytes }),
+			counter("memory_resizes", "Changes of that size, each of which drops what memory holds.", func(s *stats) uint64 { return s.Resized }),
 			gauge("memory_entries", "Copies in memory.", func(s *stats) uint64 { return s.Entries }),
 		},
 	)}

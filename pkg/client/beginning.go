@@ -37,8 +37,8 @@ const beginWithin = 10 * time.Minute
 // begin puts the newest snapshot of use in the place of what the disk tier
 // holds, if that is the quicker way to where the logs are. Where a store fails or
 // there is none of use the member begins as it would have without.
-func (c *Client) begin(ctx context.Context, cfg disk.Config) error {
-	if c.catalogue == nil {
+func (c *Client) begin(ctx context.Context) error {
+	if c.catalogue == nil || c.l3.now() == nil {
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, beginWithin)
@@ -63,8 +63,8 @@ func (c *Client) begin(ctx context.Context, cfg disk.Config) error {
 	}
 	for _, m := range byUse(all, c.cfg.DataDir == "") {
 		began := time.Now()
-		err := c.use(limited, m, own, lasts, cfg)
-		if c.l3 == nil {
+		err := c.use(limited, m, own, lasts)
+		if c.l3.now() == nil {
 			return err // the disk tier could not be opened again
 		}
 		if err == nil {
@@ -114,7 +114,7 @@ func (c *Client) lasts(ctx context.Context) (lasts []events.Position, err error)
 func (c *Client) own(ctx context.Context, lasts []events.Position) (own snapshot.Own, err error) {
 	known := false
 	for p, last := range lasts {
-		checkpoint, err := c.l3.Meta(p, node.CheckpointName)
+		checkpoint, err := c.l3.now().Meta(p, node.CheckpointName)
 		if err != nil && !errors.Is(err, disk.ErrCorruptRow) {
 			return own, err
 		}
@@ -160,7 +160,7 @@ func worse(a, b error) bool {
 }
 
 // use makes m what the disk tier holds, or says why not.
-func (c *Client) use(ctx context.Context, m Snapshot, own snapshot.Own, lasts []events.Position, cfg disk.Config) error {
+func (c *Client) use(ctx context.Context, m Snapshot, own snapshot.Own, lasts []events.Position) error {
 	if len(m.Partitions) != len(lasts) {
 		return fmt.Errorf("%w: it has %d partitions, the domain %d", snapshot.ErrForeign, len(m.Partitions), len(lasts))
 	}
@@ -174,19 +174,15 @@ func (c *Client) use(ctx context.Context, m Snapshot, own snapshot.Own, lasts []
 	if err := snapshot.Worth(m, own, tail); err != nil {
 		return err
 	}
-	if err := c.l3.Close(); err != nil {
-		c.cfg.Logger.Warn("disk tier did not close well before a snapshot takes its place", "domain", c.cfg.Domain, "error", err)
-	}
-	c.l3 = nil
-	restored := disk.Restore(cfg, func(add func(int, disk.Row) error) error {
-		return c.catalogue.Read(ctx, m, func(r snapshot.Row) error {
-			return add(r.Partition, disk.Row{Kind: disk.RowKind(r.Kind), Name: r.Name, Fence: r.Fence, Held: r.Held})
+	restored, err := c.l3.restore(func(cfg disk.Config) error {
+		return disk.Restore(cfg, func(add func(int, disk.Row) error) error {
+			return c.catalogue.Read(ctx, m, func(r snapshot.Row) error {
+				return add(r.Partition, disk.Row{Kind: disk.RowKind(r.Kind), Name: r.Name, Fence: r.Fence, Held: r.Held})
+			})
 		})
 	})
-	store, err := disk.Open(cfg)
 	if err != nil {
 		return err
 	}
-	c.l3 = store
 	return restored
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/tiers/disk"
 )
 
 // Config says which domain to join and with what. Only Domain is required.
@@ -53,14 +54,20 @@ type Config struct {
 	// restart begins with nothing.
 	DataDir string
 	// L1Size and L3Size bound the tiers, in bytes. Defaults 64 MiB and 10 GiB,
-	// at least 512 KiB and 8 MiB. An entry may take a 1024th of nine tenths of
+	// at least 512 KiB and 8 MiB. An entry may take a 1024th of five sixths of
 	// L1Size, and a 64th of L3Size up to 1 MiB; larger ones are served from further
 	// out. L3Size counts all that lies in DataDir, or in memory without one; about
 	// two thirds of it are for values.
 	L1Size, L3Size int64
+	// L1Least is what L1 keeps of L1Size when the process comes near GOMEMLIMIT
+	// or its control group's limit: it is halved at nine tenths of the limit,
+	// and emptied by that, and doubled when there has been room for a minute.
+	// Default an eighth of L1Size. L1Size or more: it keeps all.
+	L1Least int64
 	// DiskCache is the memory that the disk tier keeps blocks in; default
 	// 32 MiB.
 	DiskCache int64
+	tuneDisk  func(*disk.Config) // for tests; may be nil
 
 	// Snapshots, if set, is where members' images lie. A member whose disk tier is
 	// empty, lost, or far behind begins with the newest that is of use, and with
@@ -91,6 +98,15 @@ type Config struct {
 	// at once; default 256.
 	LoadTimeout time.Duration
 	MaxLoads    int
+	// LoadQueue bounds the loads that wait for that; beyond, a load fails at once
+	// with an [Overload]. Default 16 times MaxLoads; negative: none waits.
+	LoadQueue int
+	// LoadTarget is how long a load should take. While loads take longer, fewer
+	// run at once; see [Limits]. 0: always up to MaxLoads. For an origin of its
+	// own limits there is [Gate].
+	LoadTarget time.Duration
+	// TiersOff are switched off from the start; see [Client.SwitchOff].
+	TiersOff []string
 	// LoadRate is how many loads may begin in a second, in this process; 0: any
 	// number. With MaxLoads it guards the origin when much has to be loaded at
 	// once.

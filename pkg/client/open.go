@@ -38,7 +38,7 @@ type Client struct {
 	l1      *memory.Cache
 	l2      *redis.Tier
 	witness *peers.Witness
-	l3      *disk.Store
+	l3      diskTier
 	// catalogue is nil without snapshots; imaging has room for one that is made.
 	catalogue *snapshot.Catalogue
 	imaging   chan struct{}
@@ -46,6 +46,9 @@ type Client struct {
 	packer    *pack.Packer
 	warming   warming
 	outbox    relaying
+	examine   examiner
+
+	yielding yielding
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the node has ended
@@ -96,7 +99,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		c.fault = c.node.Run(running)
 		close(c.done)
 	}()
+	c.yielding.start(c)
 	c.outbox.start(c)
+	c.examine.start(c)
 	c.warming.start(func(err error) { c.cfg.Logger.Error("warming ended here", "domain", c.cfg.Domain, "error", err) })
 	return c, nil
 }
@@ -176,12 +181,17 @@ func (c *Client) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	off, err := sources(c.cfg.TiersOff)
+	if err != nil {
+		return err
+	}
 	c.node, err = node.New(deps, node.Config{
 		Node: events.NodeID(c.cfg.NodeID), Settings: settings, Addresses: c.cfg.Addresses,
 		DefaultTTL: c.cfg.DefaultTTL, Policy: c.cfg.Policy, Policies: c.cfg.Policies, WaitTimeout: c.cfg.WaitTimeout,
 		LoadTimeout: c.cfg.LoadTimeout, MaxLoads: c.cfg.MaxLoads, MaxValue: c.cfg.MaxValue, Validate: c.cfg.Validate,
 		Replication: c.cfg.Replication, Guest: c.cfg.Guest, FetchTimeout: c.cfg.FetchTimeout,
 		RebalanceRows: c.cfg.RebalanceRows, RebalanceBytes: c.cfg.RebalanceBytes,
+		LoadQueue: c.cfg.LoadQueue, LoadTarget: c.cfg.LoadTarget, TiersOff: off,
 		LoadRate: c.cfg.LoadRate, LoadAlone: c.cfg.LoadAlone,
 		OnApply: c.traced(c.cfg.OnApply), OnRead: onRead, AuditRate: max(c.cfg.AuditRate, 0),
 	})
@@ -222,17 +232,24 @@ func (c *Client) buildTiers(ctx context.Context, settings events.Settings, syste
 		return err
 	}
 	deps.Memory = c.l1
-	onDisk := disk.Config{
+	c.l3.packer = c.packer
+	c.l3.cfg = disk.Config{
 		Dir: c.cfg.DataDir, CacheBytes: c.cfg.DiskCache, Budget: c.cfg.L3Size, Partitions: settings.Partitions, Partition: partition,
 		Logger: deps.Logger, Now: now,
 	}.InMemory()
-	if c.l3, err = disk.Open(onDisk); err != nil {
+	if c.cfg.tuneDisk != nil {
+		c.cfg.tuneDisk(&c.l3.cfg)
+	}
+	if err := c.l3.open(); err != nil {
 		return err
 	}
-	if err := c.begin(ctx, onDisk); err != nil {
+	if err := c.begin(ctx); err != nil {
 		return err
 	}
-	deps.Disk = packedDisk{diskPort{c.l3}, c.packer}
+	if deps.Disk = c.l3.port(); deps.Disk == nil {
+		c.cfg.Logger.Error("the node starts without a disk tier")
+	}
+	deps.NewDisk = c.l3.renew
 	if c.cfg.RedisURL == "" {
 		return nil
 	}
@@ -259,6 +276,8 @@ func (c *Client) Close(ctx context.Context) error {
 	c.closed.Do(func() {
 		c.warming.halt() // it reads through the node
 		c.outbox.halt()  // it writes through it
+		c.yielding.halt()
+		c.examine.halt()
 		c.stop()
 		select {
 		case <-c.done:
@@ -294,9 +313,7 @@ func (c *Client) release() error {
 	if c.redis != nil {
 		errs = append(errs, c.redis.Close())
 	}
-	if c.l3 != nil {
-		errs = append(errs, c.l3.Close())
-	}
+	errs = append(errs, c.l3.close())
 	if c.nc != nil && c.cfg.Conn == nil {
 		c.nc.Close()
 	}

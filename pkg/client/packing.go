@@ -97,6 +97,14 @@ func (t packedShared) Get(ctx context.Context, key string, dst []byte) (tiers.En
 	return e, nil
 }
 
+// Advice implements node.Adviser.
+func (t packedShared) Advice() []string {
+	if a, ok := t.Tier.(node.Adviser); ok {
+		return a.Advice()
+	}
+	return nil
+}
+
 // refuse removes a copy that does not open, so that it is not fetched again.
 func (t packedShared) refuse(ctx context.Context, key string) error {
 	if err := t.Tier.Remove(ctx, key); err != nil && !errors.Is(err, tiers.ErrUnavailable) {

@@ -12,6 +12,7 @@ import (
 	"github.com/raptorflow/tercet/internal/snapshot"
 	"github.com/raptorflow/tercet/internal/snapshot/directory"
 	"github.com/raptorflow/tercet/internal/snapshot/objectstore"
+	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 )
 
@@ -79,7 +80,11 @@ func (c *Client) CreateSnapshot(ctx context.Context, kind SnapshotKind, base *Sn
 	case <-ctx.Done():
 		return Snapshot{}, ctx.Err()
 	}
-	image, err := c.l3.Image()
+	store := c.l3.now()
+	if store == nil {
+		return Snapshot{}, fmt.Errorf("make a snapshot: there is no disk tier at the moment: %w", tiers.ErrUnavailable)
+	}
+	image, err := store.Image()
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -21,7 +21,7 @@ type TierStats struct {
 // TierStats returns a snapshot. It takes locks of the tiers: for a scrape, not
 // for a request.
 func (c *Client) TierStats() TierStats {
-	s := TierStats{Memory: c.l1.Stats(), Disk: c.l3.Stats(), Packing: c.packer.Stats()}
+	s := TierStats{Memory: c.l1.Stats(), Disk: c.l3.stats(), Packing: c.packer.Stats()}
 	if c.l2 != nil {
 		shared := c.l2.Stats()
 		s.Shared = &shared

@@ -25,7 +25,7 @@ const module = "github.com/raptorflow/tercet"
 // suites are the packages whose tests judge, cheapest first. Simulation and
 // real servers come last: what is left for them has no directed test.
 const suites = "internal/coherence,internal/consistency,internal/turn,internal/clock,internal/events,internal/events/groupcommit," +
-	"internal/events/memlog,internal/tiers,internal/tiers/memory,internal/tiers/seal,internal/tiers/pack,internal/tiers/disk,internal/snapshot,internal/node," +
+	"internal/events/memlog,internal/tiers,internal/tiers/memory,internal/tiers/seal,internal/tiers/pack,internal/tiers/disk,internal/snapshot,internal/node,internal/peers," +
 	"internal/outbox,internal/invalidator,internal/tiers/redis,internal/events/jslog,test/exhaustive,test/sim,pkg/client,pkg/sqlbracket,pkg/sqloutbox"
 
 func main() {

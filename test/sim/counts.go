@@ -92,15 +92,16 @@ func withPartitions(n int) string { return fmt.Sprintf("runs with %d partition(s
 var noises = []string{
 	"log: slow answer", "log: request lost", "log: answer lost", "log: refused", "log: repeated", "log: dropped",
 	"log: overtaken", "log: stalled", "log: slow delivery", "peers: lost", "peers: twice", "peers: late",
-	"store: request lost", "store: reply lost", "store: late set", "memory: evicted", "origin: slow load",
+	"store: request lost", "store: reply lost", "store: late set", "memory: evicted", "disk: another one", "tier off", "origin: slow load",
 	"copies: lost", "copies: twice", "copies: late", "copies: lent", "copies: question lost", "copies: answer late",
+	"members: all were told what the log lost", "log rolled back, one is left",
 	"writer: dies between commit and fence", "writer: dies in its bracket", "writer: zombie commits",
 	"writer: outbox published", "writer: bracket resolved",
 }
 
 var judges = []string{
 	"G2 session", "G3 bounded", "G4 strong", "G4b bracketed", "G5 everywhere", "G6 after a tier was rolled back",
-	"G7 on a restarted node", "G8 history", "G9 after a late copy", "G10 once", "G10 answered by another node's load", "liveness", "convergence",
+	"G7 on a restarted node", "G8 history", "G8 by what the members were told", "G9 after a late copy", "G10 once", "G10 answered by another node's load", "liveness", "convergence",
 	"level bounded", "level eventual", "level session", "level strong", "audited reads",
 }
 

@@ -23,6 +23,7 @@ type drive struct {
 	pending []func(*content)
 	backups []*content
 	broken  bool
+	made    int // how many disks came before this one
 }
 
 type content struct{ parts []part }
@@ -140,10 +141,38 @@ func (d *drive) restore(c *content) {
 	d.now, d.durable, d.pending = c.clone(), c.clone(), nil
 }
 
-// diskPort is one process's use of its machine's drive.
+// replace puts an empty disk in the place of one that broke.
+func (d *drive) replace(partitions int) {
+	d.restore(newContent(partitions))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.broken = false
+	d.made++
+}
+
+// diskPort is one process's use of a disk in its machine's drive.
 type diskPort struct {
-	p *process
-	d *drive
+	p    *process
+	d    *drive
+	made int // which of its disks
+}
+
+// use returns the process's port to the disk that is in the drive now.
+func (d *drive) use(p *process) *diskPort {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &diskPort{p: p, d: d, made: d.made}
+}
+
+// renew is how a process gets another disk; not at the first attempt, as a rule.
+func (d *drive) renew(p *process) (node.Disk, error) {
+	if p.isDead() || p.roll.chance(0.5) {
+		return nil, tiers.ErrUnavailable
+	}
+	p.w.trace.add(p.m.name, "gets another disk")
+	p.w.count.strike("disk: another one")
+	d.replace(p.w.plan.settings.Partitions)
+	return d.use(p), nil
 }
 
 var _ node.Disk = (*diskPort)(nil)
@@ -156,7 +185,7 @@ func (x *diskPort) failed() error {
 	}
 	x.d.mu.Lock()
 	defer x.d.mu.Unlock()
-	if x.d.broken {
+	if x.d.broken || x.made != x.d.made {
 		return tiers.ErrUnavailable
 	}
 	return nil

@@ -1,8 +1,8 @@
 // Package sim runs whole fleets in virtual time: the real shell of a node
 // (internal/node with its pure cores, the real memory tier and the real group
-// commit) over a log in memory and simulated disks, shared tier, witness,
-// peers, copies between nodes and clocks, all of which fail as their originals do. A seed is one
-// run: it decides the settings, the operations, the faults and every delay.
+// commit, and the members' witness of internal/peers over a network of its own) over a
+// log in memory and simulated disks, shared tier, witness, peers, copies between nodes and
+// clocks, all of which fail as their originals do. A seed is one run: it decides the settings, the operations, the faults and every delay.
 //
 // [Run] must be called inside a testing/synctest bubble. It records every
 // operation and fault with its virtual time, keeps the truth (an origin with
@@ -17,7 +17,8 @@
 //   - G6, G7 and G9 are the same obligations, counted apart for reads after a
 //     tier was rolled back, on a node that was restarted, and after late or
 //     repeated messages;
-//   - G8 nothing of an old history is served a lease after the log changed;
+//   - G8 nothing of an old history is served a lease after the log changed; where the
+//     members are the only witness, for who was told, and while one who was is left;
 //   - liveness: healed, every node serves, agrees with the origin, and
 //     Everywhere writes return.
 //

@@ -5,6 +5,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/node"
 )
 
 // fault carries out one fault of the plan.
@@ -60,6 +61,8 @@ func (w *World) strike(m *machine, s step) bool {
 	case "wall back":
 		w.trace.add(m.name, "its wall clock jumps by %v", -s.dur)
 		m.clock.step(-s.dur)
+	case "tier off":
+		return w.switchOff(m, node.Tiers[s.choice%len(node.Tiers)], s.dur)
 	case "disk dies", "disk rolled back", "disk cloned", "snapshot restored", "disk wiped", "disk wiped, log trimmed", "disk synced":
 		return m.drive != nil && w.strikeDisk(m, s)
 	case "store flushed":
@@ -75,9 +78,43 @@ func (w *World) strike(m *machine, s step) bool {
 	case "witness rolled back":
 		w.trace.add("store", "is rolled back, testimonies too")
 		return w.store.rollBack(w.roll, true)
+	case "log rolled back, one is left":
+		w.leaveOne(m, w.ledgers[part], s)
 	default:
 		return w.strikeLog(w.ledgers[part], s)
 	}
+	return true
+}
+
+// leaveOne has the log lose what one machine was told of and has not applied,
+// and everybody crash who has.
+func (w *World) leaveOne(left *machine, l *ledger, s step) {
+	_, last := l.stream.Bounds()
+	w.trace.add(left.name, "is cut off from the log for %v, and the others will crash with its tail", s.dur)
+	left.link(true)
+	w.later(s.dur, func() {
+		l.rollBack(last-min(last, events.Position(s.choice%3)), false)
+		w.trace.add("log", "partition %d is rolled back to %d", l.index, last)
+		for _, m := range w.machines {
+			if m != left && m.crash() != nil {
+				w.revive(m, s.dur/2)
+			}
+		}
+		left.link(false)
+	})
+}
+
+// switchOff switches a tier of the node on m off, for d.
+func (w *World) switchOff(m *machine, t node.Source, d time.Duration) bool {
+	p := m.process()
+	if p == nil || t == node.FromShared && w.plan.turns {
+		return false // nodes that ask for turns in different places load twice
+	}
+	w.trace.add(m.name, "its tier %v is switched off for %v", t, d)
+	if err := p.node.SwitchOff(t); err != nil {
+		w.violate("liveness", "%s: %v", m.name, err)
+	}
+	w.later(d, func() { _ = p.node.SwitchOn(t) })
 	return true
 }
 

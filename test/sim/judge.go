@@ -179,7 +179,7 @@ func (w *World) due(e *entry, r *read, l *ledger) string {
 		return "" // nobody can know of it any more
 	}
 	for _, c := range w.everywhere {
-		if c.partition == l.index && c.of(e) && e.at <= c.returned && c.returned < r.start && e.lost > c.returned {
+		if c.partition == l.index && c.of(e) && e.at <= c.returned && c.returned < r.start && e.lost > c.returned && !(w.plan.history == told && w.unpromised(c.by, l, c.begun, c.returned)) {
 			return "G5 everywhere"
 		}
 	}
@@ -242,6 +242,9 @@ func (w *World) judgeHistory(r *read, l *ledger) {
 			continue
 		}
 		w.count.judged("G8 history")
+		if w.plan.history == told {
+			w.count.judged("G8 by what the members were told")
+		}
 		for _, e := range l.entries {
 			if e.opens && e.at <= b && e.epoch == r.epoch && !l.reopened(e, b) {
 				w.violate("G8 history", "%s, of an epoch that was over at %.6f", r, b.Seconds())
@@ -250,23 +253,30 @@ func (w *World) judgeHistory(r *read, l *ledger) {
 	}
 }
 
-// lawless reports whether r was read while nothing is promised: the log has
-// lost records and no witness is left, until a new epoch has been in force for
-// a lease.
+// lawless reports whether r was read while nothing is promised.
 func (w *World) lawless(r *read) bool {
-	l := w.ledgers[node.Partition(r.key, len(w.ledgers))]
-	parts := []*ledger{l}
+	parts := []*ledger{w.ledgers[node.Partition(r.key, len(w.ledgers))]}
 	if r.key == w.plan.page {
 		parts = w.ledgers
 	}
-	for _, l := range parts {
-		for _, b := range l.breaks {
-			if w.plan.history != unwitnessed || r.end < b {
-				continue
-			}
-			if at, ok := l.epochAfter(b); !ok || r.start < at+w.slowest(lease)+time.Second {
-				return true
-			}
+	return slices.ContainsFunc(parts, func(l *ledger) bool { return w.unpromised(r.by, l, r.start, r.end) })
+}
+
+// unpromised reports whether nothing is promised to what p does in that time:
+// the log has lost records and no witness is left, or none that p was told of,
+// until a new epoch has been in force for a lease.
+func (w *World) unpromised(p *process, l *ledger, start, end time.Duration) bool {
+	for i, b := range l.breaks {
+		switch {
+		case end < b:
+			continue
+		case w.plan.history == unwitnessed:
+		case w.plan.history == told && l.losses[i].unpromised(p, l, end):
+		default:
+			continue
+		}
+		if at, ok := l.epochAfter(b); !ok || start < at+w.slowest(lease)+time.Second {
+			return true
 		}
 	}
 	return false
@@ -299,11 +309,14 @@ func (l *ledger) ended(id events.BracketID, at time.Duration) bool {
 // has lost nothing, or a witness survived, or a new epoch was opened.
 func (w *World) settledHistory(row string) bool {
 	l := w.ledgers[node.Partition(row, len(w.ledgers))]
-	if w.plan.history != unwitnessed {
+	if w.plan.history != unwitnessed && w.plan.history != told {
 		return true
 	}
 	l.take()
-	for _, b := range l.breaks {
+	for i, b := range l.breaks {
+		if w.plan.history == told && l.losses[i].forgotten == forever && l.losses[i].highest != (node.Testimony{}) {
+			continue
+		}
 		if at, ok := l.epochAfter(b); !ok || at > w.trace.now()-2*lease {
 			return false
 		}

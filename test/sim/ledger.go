@@ -47,6 +47,8 @@ type ledger struct {
 	brackets map[events.BracketID]events.Scope
 	// breaks are when the log's history changed.
 	breaks []time.Duration
+	// losses are the same, where the members are the only witness.
+	losses []*loss
 }
 
 func newLedger(w *World, index int, s *memlog.Stream) *ledger {
@@ -128,6 +130,14 @@ func (l *ledger) rollBack(last events.Position, recreate bool) (lost, witnessed 
 	t := node.Testimony{}
 	if l.w.plan.witnessHolds {
 		t = l.w.store.testimony(l.index)
+	}
+	if l.w.plan.membersTell() {
+		if recreate {
+			last = 0
+		}
+		x := l.w.lose(l.index, last, l.settledLocked())
+		l.losses = append(l.losses, x)
+		t = x.highest
 	}
 	var epoch events.Epoch
 	if e := l.newest(); e != nil {
@@ -236,6 +246,16 @@ func (l *ledger) epochAfter(at time.Duration) (time.Duration, bool) {
 		}
 	}
 	return 0, false
+}
+
+// settledLocked reports whether a new epoch was opened since the last loss. It
+// needs mu.
+func (l *ledger) settledLocked() bool {
+	if len(l.breaks) == 0 {
+		return true
+	}
+	at := l.breaks[len(l.breaks)-1]
+	return slices.ContainsFunc(l.entries, func(e *entry) bool { return e.opens && e.at > at && e.lost == forever })
 }
 
 // reopened reports whether e's epoch was opened once more behind at: its

@@ -15,6 +15,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/peers"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
 )
@@ -59,6 +60,8 @@ type process struct {
 	restarted   bool
 	roll, slow  *dice
 
+	members *membersWitness // nil: it tells nobody
+	lesson  lesson
 	logs    []*memlog.Log
 	commits []*groupcommit.Committer
 	stop    context.CancelFunc
@@ -159,13 +162,24 @@ func (m *machine) start() error {
 		Logger: slog.New(logged{t: w.trace, who: m.name}),
 	}
 	if m.drive != nil {
-		deps.Disk = &diskPort{p: p, d: m.drive}
+		deps.Disk = m.drive.use(p)
+		deps.NewDisk = func(context.Context) (node.Disk, error) { return m.drive.renew(p) }
 	}
 	if w.plan.shared {
 		deps.Shared = &storePort{p: p, s: w.store}
 	}
 	if w.plan.witness {
 		deps.Witness = &witnessPort{storePort{p: p, s: w.store}}
+	}
+	if w.plan.members {
+		if p.members, err = p.joinWitness(); err != nil {
+			return err
+		}
+		if deps.Witness == nil {
+			deps.Witness = p.members
+		} else {
+			deps.Witness = peers.WithReserve(deps.Witness, p.members, s.Partitions)
+		}
 	}
 	if w.plan.peers {
 		deps.Peers = &peersPort{p: p, h: w.hub}
@@ -195,7 +209,7 @@ func (m *machine) start() error {
 		deps.Committers = append(deps.Committers, c)
 	}
 	if p.node, err = node.New(deps, node.Config{
-		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl,
+		Node: events.NodeID(m.name), Settings: s, DefaultTTL: w.plan.ttl, Policy: w.plan.policy,
 		WaitTimeout: w.plan.patience, LoadTimeout: 5 * time.Second, Turn: turnLength, AuditRate: auditRate,
 	}); err != nil {
 		return err
@@ -208,6 +222,9 @@ func (m *machine) start() error {
 	w.background(func() {
 		p.err = p.node.Run(ctx)
 		w.audited(m, p.node.Stats().Audit)
+		if p.members != nil {
+			p.members.Close()
+		}
 		close(p.done)
 		if p.err != nil && !p.isDead() {
 			w.trace.add(m.name, "run ended: %v", p.err)
@@ -233,6 +250,7 @@ func (m *machine) crash() *process {
 	}
 	close(p.dead)
 	p.stop()
+	m.w.forget(p)
 	lost := 0
 	if m.drive != nil {
 		lost = m.drive.crash(p.roll)
@@ -256,6 +274,7 @@ func (m *machine) leave() {
 	m.w.trace.add(m.name, "stops")
 	p.stop()
 	<-p.done
+	m.w.forget(p)
 	m.w.trace.add(m.name, "has stopped")
 }
 

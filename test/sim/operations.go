@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 // read is one read that was answered.
 type read struct {
 	start, end time.Duration
+	by         *process
 	machine    string
 	restarted  bool
 	rolledBack bool // a tier had come back from a copy before
@@ -40,10 +42,11 @@ func (r *read) String() string {
 
 // confirmed is an Everywhere write that returned.
 type confirmed struct {
-	partition int
-	position  events.Position
-	epoch     events.Epoch // 0 if its node did not know it
-	returned  time.Duration
+	by              *process
+	partition       int
+	position        events.Position
+	epoch           events.Epoch // 0 if its node did not know it
+	begun, returned time.Duration
 }
 
 // put is one Put.
@@ -255,9 +258,16 @@ func (w *World) loader(p *process, key string) node.Loader {
 		if v == 0 {
 			l.Flags = tiers.FlagNegative
 		}
+		if old, ok := node.Previous(ctx); ok && v != 0 && bytes.Equal(old.Payload(), l.Payload) {
+			w.count.answer("not modified")
+			return node.Loaded{NotModified: true, Tags: l.Tags}, nil
+		}
 		return l, nil
 	}
 }
+
+// patient is the policy of reads that have to be answered in the end.
+var patient = node.Policy{HardTimeout: -1}
 
 // read reads key on m, at the session's level if there is one, and keeps the
 // answer for the judges.
@@ -267,7 +277,7 @@ func (w *World) read(m *machine, key string, level consistency.Level, s *session
 		return nil
 	}
 	r := &read{
-		machine: m.name, restarted: p.restarted, key: key, level: level,
+		by: p, machine: m.name, restarted: p.restarted, key: key, level: level,
 		rolledBack: w.rolledBack.Load(), late: w.lateCopies.Load(),
 	}
 	if s != nil {
@@ -277,7 +287,7 @@ func (w *World) read(m *machine, key string, level consistency.Level, s *session
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
 	r.start = w.trace.now()
-	got, err := p.node.Get(ctx, key, nil, node.ReadOptions{Level: r.level, Load: w.loader(p, key)})
+	got, err := p.node.Get(ctx, key, nil, node.ReadOptions{Level: r.level, Load: w.loader(p, key), Policy: &patient})
 	seen := p.node.Token()
 	if p.pass(w.ctx) != nil || p.isDead() {
 		return nil // nobody got the answer
@@ -380,7 +390,7 @@ func (w *World) invalidate(m *machine, scope events.Scope, concern node.Concern,
 	if err != nil {
 		return false
 	}
-	w.written(t, concern)
+	w.written(p, start, t, concern)
 	return true
 }
 
@@ -394,7 +404,7 @@ func (w *World) points(t consistency.Token) (s string) {
 }
 
 // written notes a write that returned.
-func (w *World) written(t consistency.Token, concern node.Concern) {
+func (w *World) written(p *process, begun time.Duration, t consistency.Token, concern node.Concern) {
 	now := w.trace.now()
 	if w.roll.chance(0.5) {
 		pick(w.roll, w.sessions).join(t, now)
@@ -406,7 +416,7 @@ func (w *World) written(t consistency.Token, concern node.Concern) {
 	defer w.mu.Unlock()
 	for i := range w.plan.settings.Partitions {
 		if at := t.At(i); at.Position != 0 {
-			w.everywhere = append(w.everywhere, &confirmed{partition: i, position: at.Position, epoch: at.Epoch, returned: now})
+			w.everywhere = append(w.everywhere, &confirmed{by: p, partition: i, position: at.Position, epoch: at.Epoch, begun: begun, returned: now})
 		}
 	}
 }
@@ -438,7 +448,7 @@ func (w *World) put(m *machine, s step, concern node.Concern) {
 	}
 	w.trace.add(m.name, "put %s#%d version %v concern %d, begun %.6f: %s %v", key, x.id, x.version, concern, start.Seconds(), w.points(t), err)
 	if err == nil {
-		w.written(t, concern)
+		w.written(p, start, t, concern)
 	}
 }
 

@@ -33,7 +33,7 @@ func (x *peersPort) Ask(q node.Question) error {
 	defer x.h.mu.Unlock()
 	for i, to := range x.h.of {
 		if i != q.From {
-			x.send(to, func() { to.asked(q) })
+			x.h.send(x.p, to.p, func() { to.asked(q) })
 		}
 	}
 	return nil
@@ -43,17 +43,17 @@ func (x *peersPort) Confirm(to events.Incarnation, c node.Confirmation) error {
 	x.h.mu.Lock()
 	defer x.h.mu.Unlock()
 	if to := x.h.of[to]; to != nil {
-		x.send(to, func() { to.confirmed(c) })
+		x.h.send(x.p, to.p, func() { to.confirmed(c) })
 	}
 	return nil
 }
 
 // send lets deliver happen as often and as late as the noise says.
-func (x *peersPort) send(to *peersPort, deliver func()) {
-	w, roll := x.h.w, x.p.roll
+func (h *hub) send(from, to *process, deliver func()) {
+	w, roll := h.w, from.roll
 	times := 1
 	switch {
-	case x.p.isDead(), x.p.m.cutPeers.Load(), to.p.m.cutPeers.Load():
+	case from.isDead(), from.m.cutPeers.Load(), to.m.cutPeers.Load():
 		return
 	case w.strikes(roll, w.plan.noise.peersLost, "peers: lost"):
 		return
@@ -67,7 +67,7 @@ func (x *peersPort) send(to *peersPort, deliver func()) {
 		}
 		w.background(func() {
 			time.Sleep(after)
-			if to.p.pass(w.ctx) == nil {
+			if to.pass(w.ctx) == nil {
 				deliver()
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/node"
 )
 
 // plan is what a seed decides before the run begins.
@@ -14,11 +15,13 @@ type plan struct {
 	settings events.Settings
 	ttl      time.Duration
 	patience time.Duration
+	policy   node.Policy // how values live, and reads bear a slow origin
 
 	machines      int
 	disks         bool
 	shared        bool
-	witness       bool
+	witness       bool // in the shared tier
+	members       bool // they keep testimonies for each other
 	peers         bool
 	copies        bool // processes exchange copies
 	turns         bool // nodes load in turns
@@ -49,10 +52,12 @@ const (
 	witnessed
 	// unwitnessed: it may, and so may the witness.
 	unwitnessed
+	// told: it may, and what the members told each other is all there is.
+	told
 )
 
 func (m historyMode) String() string {
-	return [...]string{"steady", "lossy, witnessed", "lossy, unwitnessed"}[m]
+	return [...]string{"steady", "lossy, witnessed", "lossy, unwitnessed", "lossy, members told"}[m]
 }
 
 // noise is how often what goes wrong all the time goes wrong: probabilities
@@ -177,10 +182,29 @@ func newPlan(seed uint64) *plan {
 	p.drawSteps(d)
 	p.turns = d.chance(0.6)
 	p.drawCopies()
+	p.drawSwitches()
+	p.drawPolicy()
+	p.drawMembers()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
 		p.lag = lag // what is lost of the log tells no position
 	}
 	return p
+}
+
+// drawPolicy draws how values live from dice of its own. Lives are short: within
+// a run many end, are prolonged and serve as fallbacks.
+func (p *plan) drawPolicy() {
+	d := newDice(p.Seed, "plan of lives")
+	if d.chance(0.4) {
+		return
+	}
+	p.policy = node.Policy{
+		TTL:     pick(d, []time.Duration{0, 300 * time.Millisecond, 2 * time.Second}),
+		Sliding: pick(d, []time.Duration{0, 0, 200 * time.Millisecond}), EagerAfter: pick(d, []float64{0, 0.3, 0.8}),
+		MaxStale: pick(d, []time.Duration{0, time.Second, 20 * time.Second}), Throttle: pick(d, []time.Duration{0, 200 * time.Millisecond}),
+		SoftTimeout: pick(d, []time.Duration{0, 2 * time.Millisecond}), HardTimeout: pick(d, []time.Duration{0, 500 * time.Millisecond}),
+		MemoryTTL: pick(d, []time.Duration{0, 100 * time.Millisecond}), Jitter: pick(d, []float64{0, 0.5}),
+	}
 }
 
 func trims(s step) bool { return s.what == "log trimmed" || s.what == "disk wiped, log trimmed" }
@@ -193,6 +217,36 @@ func (p *plan) drawCopies() {
 	p.noise.copiesLost = pick(d, []float64{0, 0.1, 0.3})
 	p.noise.copiesTwice = pick(d, []float64{0, 0.2})
 	p.noise.copiesLate = pick(d, []float64{0, 0.2, 0.5})
+}
+
+// drawMembers draws from dice of its own too. Where there is a shared tier that
+// is a witness, the members stand in for it.
+func (p *plan) drawMembers() {
+	d := newDice(p.Seed, "plan of members")
+	p.members = d.chance(0.7)
+	if p.membersTell() && p.history == unwitnessed {
+		p.history = told
+		p.steps = append(p.steps, step{
+			at: d.between(2*time.Second, p.length), what: "log rolled back, one is left", machine: d.n(p.machines), key: d.n(1 << 10), choice: d.n(1 << 10),
+			dur: d.between(100*time.Millisecond, 600*time.Millisecond), frac: float64(d.n(1000)) / 1000,
+		})
+		slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
+	}
+}
+
+// membersTell reports whether the members are the only witness.
+func (p *plan) membersTell() bool { return p.members && !p.witness }
+
+// drawSwitches draws when tiers are switched off, from dice of its own as well.
+func (p *plan) drawSwitches() {
+	d := newDice(p.Seed, "plan of switches")
+	if !d.chance(0.3) {
+		return
+	}
+	for range 1 + d.n(3) {
+		p.add(d, d.between(500*time.Millisecond, p.length), "tier off")
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
 }
 
 func (p *plan) drawSteps(d *dice) {

@@ -85,7 +85,7 @@ var errDown = errors.New("sim: the origin is down")
 
 func (w *World) newRead(p *process, m *machine, key string, level consistency.Level) *read {
 	return &read{
-		machine: m.name, restarted: p.restarted, key: key, level: level,
+		by: p, machine: m.name, restarted: p.restarted, key: key, level: level,
 		rolledBack: w.rolledBack.Load(), late: w.lateCopies.Load(),
 	}
 }
@@ -116,10 +116,11 @@ func (w *World) answered(r *read, got node.Result, err error) {
 }
 
 // judgeSoft holds a fallback against hard fences: it may lie behind soft ones
-// only (P29). In a domain that prefers answers it may be older for another
+// (P29), but for a strong read, which may get what has expired only. In a domain that prefers answers it may be older for another
 // reason.
 func (w *World) judgeSoft(r *read) {
-	if r.level.Kind() == consistency.KindStrong {
+	strong := r.level.Kind() == consistency.KindStrong
+	if strong && w.plan.policy.MaxStale == 0 {
 		w.violate("P29 soft", "%s, a fallback", r)
 	}
 	if w.plan.settings.Policy == events.PolicyServe || w.lawless(r) {
@@ -127,7 +128,7 @@ func (w *World) judgeSoft(r *read) {
 	}
 	l := w.ledgers[node.Partition(r.key, len(w.ledgers))]
 	for _, e := range l.entries {
-		if e.soft() || !w.fences(e, r, r.key) {
+		if e.soft() && !strong || !w.fences(e, r, r.key) {
 			continue
 		}
 		if judge := w.due(e, r, l); judge != "" {

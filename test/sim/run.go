@@ -9,6 +9,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/memlog"
+	"github.com/raptorflow/tercet/internal/node"
 )
 
 // Result is what a run came to.
@@ -32,6 +33,7 @@ type World struct {
 	ledgers  []*ledger
 	store    *store
 	hub      *hub
+	room     *room
 	courier  *courier
 	origin   *origin
 	sessions []*session
@@ -79,13 +81,14 @@ func Run(seed uint64) *Result {
 	}
 	w.ctx, w.end = context.WithCancel(context.Background())
 	w.hub = &hub{w: w, of: map[events.Incarnation]*peersPort{}, lines: map[events.Incarnation]*linePort{}}
+	w.room = &room{w: w, highest: make([]node.Testimony, p.settings.Partitions)}
 	w.courier = &courier{w: w, of: map[events.NodeID]*copiesPort{}}
 	w.origin = newOrigin(w.trace)
 	for range 2 {
 		w.sessions = append(w.sessions, &session{})
 	}
-	w.trace.add("run", "seed %d: %d partition(s), drift %d ppm, policy %s, log %s, disks %v, shared %v, witness %v, peers %v, turns %v, copies %v, inline %d, clocks %v ppm",
-		seed, p.settings.Partitions, p.settings.DriftPPM, p.settings.Policy, p.history, p.disks, p.shared, p.witness, p.peers, p.turns, p.copies, p.settings.InlineMax, p.rates)
+	w.trace.add("run", "seed %d: %d partition(s), drift %d ppm, policy %s, log %s, disks %v, shared %v, witness %v, members %v, peers %v, turns %v, copies %v, inline %d, clocks %v ppm",
+		seed, p.settings.Partitions, p.settings.DriftPPM, p.settings.Policy, p.history, p.disks, p.shared, p.witness, p.members, p.peers, p.turns, p.copies, p.settings.InlineMax, p.rates)
 	w.trace.add("run", "noise %+v", p.noise)
 	w.count.judged(withPartitions(p.settings.Partitions))
 	for i := range p.settings.Partitions {

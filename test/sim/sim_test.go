@@ -47,10 +47,11 @@ func failFast() bool {
 
 // TestSeedsThatFoundSomething runs seeds that have violated once, beyond those
 // of TestSeeds: a tail that nobody could compare (66341, 14933, 69853), an epoch
-// whose record was lost with what it had settled (24067, 28442, 28516), and an auditor that
-// judged copies by records of another history (the others).
+// whose record was lost with what it had settled (24067, 28442, 28516), a member's
+// objection that took another's place (490), and an auditor that judged copies by records
+// of another history (the others).
 func TestSeedsThatFoundSomething(t *testing.T) {
-	for _, s := range []uint64{66341, 14933, 69853, 24067, 28442, 28516, 1966, 2330, 2502, 2665, 9242, 10392, 10676, 13699, 50956, 51327, 51738, 52763} {
+	for _, s := range []uint64{66341, 14933, 69853, 24067, 28442, 28516, 490, 1966, 2330, 2502, 2665, 9242, 10392, 10676, 13699, 50956, 51327, 51738, 52763} {
 		if r := run(t, s); len(r.Violations) > 0 {
 			t.Errorf("seed %d violates: %v\n%s", s, r.Violations, r.Trace)
 		}

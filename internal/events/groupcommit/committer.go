@@ -2,7 +2,6 @@ package groupcommit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -26,8 +25,9 @@ type Config struct {
 }
 
 // ErrOverloaded reports an Append that was not queued because too many others
-// wait. It comes wrapped in an [events.ErrNotLanded].
-var ErrOverloaded = errors.New("too many appends wait for the log")
+// wait. It wraps [events.ErrOverloaded], and comes wrapped in an
+// [events.ErrNotLanded].
+var ErrOverloaded = fmt.Errorf("%w: too many appends wait for the log", events.ErrOverloaded)
 
 // Committer appends changes to one log. Its methods are safe for concurrent
 // use. It runs goroutines only while changes are on their way.

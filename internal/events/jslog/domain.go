@@ -103,6 +103,7 @@ func (d *Domain) Close() {
 	}
 	for _, l := range d.logs {
 		l.work.Wait()
+		l.asking.close()
 	}
 }
 
@@ -113,7 +114,8 @@ type partition struct {
 	want jetstream.StreamConfig // as it was verified at Open
 
 	// slots holds a token per publish in flight, in the foreground or not.
-	slots chan struct{}
+	slots  chan struct{}
+	asking asking
 
 	closed context.Context // ends at Close
 	cancel context.CancelFunc
@@ -124,7 +126,7 @@ type partition struct {
 var _ events.Log = (*partition)(nil)
 
 func newPartition(nc *nats.Conn, js jetstream.JetStream, c jetstream.StreamConfig) *partition {
-	p := &partition{nc: nc, js: js, want: c, slots: make(chan struct{}, MaxPublishing)}
+	p := &partition{nc: nc, js: js, want: c, slots: make(chan struct{}, MaxPublishing), asking: asking{nc: nc}}
 	p.closed, p.cancel = context.WithCancel(context.Background())
 	return p
 }

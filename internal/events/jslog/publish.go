@@ -157,11 +157,7 @@ func (a *publication) attempt(ctx context.Context, wait time.Duration) (events.P
 	default:
 		return 0, nats.ErrDisconnected
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	stop := context.AfterFunc(a.p.closed, cancel)
-	defer stop()
-	reply, err := nc.RequestMsgWithContext(ctx, a.msg)
+	reply, err := a.p.asking.ask(ctx, a.p.closed, a.msg, wait)
 	switch {
 	case err == nil:
 	case errors.Is(err, nats.ErrMaxPayload):

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
@@ -68,7 +70,7 @@ func problemOf(err error) problem {
 		p = problemNotLanded
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		p = problemTimeout
-	case errors.Is(err, events.ErrInvalid), errors.Is(err, consistency.ErrToken):
+	case errors.Is(err, events.ErrInvalid), errors.Is(err, consistency.ErrToken), errors.Is(err, node.ErrRefused):
 		p = problemInvalid
 	default:
 		p = problemInternal
@@ -78,7 +80,13 @@ func problemOf(err error) problem {
 }
 
 // retryAfter is what a client that can wait should wait, in seconds.
-const retryAfter = "1"
+func retryAfter(err error) string {
+	var full *node.Overload
+	if errors.As(err, &full) {
+		return strconv.Itoa(int(math.Ceil(full.RetryAfter.Seconds())))
+	}
+	return "1"
+}
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
@@ -86,7 +94,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.logger.Error("httpapi: request failed", "method", r.Method, "error", err)
 	}
 	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", retryAfter(err))
 	}
 	body, _ := json.Marshal(p) // strings and a number
 	w.Header().Set("Content-Type", "application/problem+json")

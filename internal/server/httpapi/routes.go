@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	_ "embed"
+	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/server"
 )
 
@@ -31,6 +33,8 @@ var routes = []route{
 	{"POST", "/v1/{domain}/events", false, (*Server).events},
 	{"GET", "/v1/{domain}/explain/{key}", false, (*Server).explain},
 	{"GET", "/v1/{domain}/members", false, (*Server).members},
+	{"GET", "/v1/{domain}/tiers", false, (*Server).tiers},
+	{"PUT", "/v1/{domain}/tiers/{tier}", false, (*Server).switchTier},
 	{"POST", "/v1/{domain}/batch/get", false, (*Server).getMany},
 	{"POST", "/v1/{domain}/batch/put", false, (*Server).putMany},
 	{"GET", "/v1/{domain}/brackets", false, (*Server).brackets},
@@ -50,7 +54,7 @@ func (s *Server) handler(metrics http.Handler) http.Handler {
 			h = s.inDomain(h)
 		}
 		if !rt.open {
-			h = s.authorized(h)
+			h = s.authorized(s.bounded(h))
 		}
 		mux.Handle(rt.method+" "+rt.path, h)
 		allowed[rt.path] = append(allowed[rt.path], rt.method)
@@ -88,6 +92,20 @@ func (s *Server) authorized(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded turns requests away when too many are inside: an answer at once is
+// worth more to everybody than a place in a queue without end.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.inside <- struct{}{}:
+			defer func() { <-s.inside }()
+			next.ServeHTTP(w, r)
+		default:
+			s.fail(w, r, fmt.Errorf("%w: %d requests are worked on", node.ErrOverloaded, cap(s.inside)))
+		}
 	})
 }
 

@@ -40,6 +40,10 @@ type Config struct {
 	// EverywhereTimeout bounds the work for one that must reach all members.
 	// Default 60 s.
 	EverywhereTimeout time.Duration
+	// MaxRequests bounds the requests that are worked on at once; the next is
+	// turned away with 503 and Retry-After. Probes and metrics don't count.
+	// Default 4,096.
+	MaxRequests int
 	// DrainTimeout is how long requests under way may go on once the server
 	// was told to stop. Default 5 s.
 	DrainTimeout time.Duration
@@ -53,6 +57,7 @@ func (c Config) withDefaults() Config {
 	set(&c.IdleTimeout, 2*time.Minute)
 	set(&c.RequestTimeout, 5*time.Second)
 	set(&c.EverywhereTimeout, time.Minute)
+	set(&c.MaxRequests, 4096)
 	set(&c.DrainTimeout, 5*time.Second)
 	return c
 }
@@ -89,6 +94,7 @@ type Server struct {
 	logger *slog.Logger
 	cfg    Config
 	http   *http.Server
+	inside chan struct{} // one token for each request
 }
 
 // New returns a Server that is not listening yet.
@@ -106,6 +112,7 @@ func New(deps Deps, cfg Config) (*Server, error) {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cache: deps.Cache, intake: deps.Events, images: deps.Snapshots, logger: deps.Logger, cfg: cfg.withDefaults()}
+	s.inside = make(chan struct{}, s.cfg.MaxRequests)
 	s.http = &http.Server{
 		Handler:           s.handler(deps.Metrics),
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,

@@ -213,6 +213,8 @@ func TestErrorsOfTheNode(t *testing.T) {
 	}{
 		{fmt.Errorf("%w: cut off from the log", node.ErrNotServing), `TRYAGAIN get "k": node does not serve: cut off from the log`},
 		{node.ErrOverloaded, `TRYAGAIN get "k": node is overloaded`},
+		{&node.Overload{Running: 256, Waiting: 4096, RetryAfter: 3 * time.Second}, `TRYAGAIN get "k": node is overloaded: 256 loads are running and 4096 wait; try again in 3s`},
+		{fmt.Errorf("%w: not ours", node.ErrRefused), `ERR get "k": value was refused: not ours`},
 		{events.ErrIndeterminate, `INDETERMINATE get "k": record may or may not have landed in the log`},
 		{events.ErrNotLanded, `TRYAGAIN get "k": record did not land in the log`},
 		{context.DeadlineExceeded, `TIMEOUT get "k": context deadline exceeded; a write may have happened nevertheless`},

@@ -41,7 +41,7 @@ func errorLine(err error) string {
 		return "INDETERMINATE " + oneLine(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "TIMEOUT " + oneLine(err) + "; a write may have happened nevertheless"
-	case errors.Is(err, consistency.ErrToken), errors.Is(err, events.ErrInvalid), errors.Is(err, node.ErrTooLarge):
+	case errors.Is(err, consistency.ErrToken), errors.Is(err, events.ErrInvalid), errors.Is(err, node.ErrTooLarge), errors.Is(err, node.ErrRefused):
 		return "ERR " + oneLine(err)
 	}
 	return "ERR internal error: " + oneLine(err)

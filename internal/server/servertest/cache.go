@@ -40,6 +40,7 @@ type Cache struct {
 	fences   []events.Invalidate
 	concerns []node.Concern
 	brackets []node.OpenBracket
+	off      [node.FromOrigin + 1]bool
 }
 
 // Epoch is the epoch of a Cache.

@@ -165,6 +165,9 @@ func open(cfg Config, d directory) (*Store, error) {
 		n++
 	}
 	opened.Fresh = true
+	if err := d.room(cfg); err != nil {
+		return nil, fmt.Errorf("open disk tier: %w", err)
+	}
 	db, ledger, death, err := openPebble(cfg, d.generation(n))
 	if err != nil {
 		return nil, fmt.Errorf("open disk tier: %w", err)
@@ -300,6 +303,24 @@ func (d directory) lock() (io.Closer, error) {
 		return nil, fmt.Errorf("open disk tier in %s: %w: %w", d.path, ErrLocked, err)
 	}
 	return l, nil
+}
+
+// leastRoom is what has to be free, in bytes, for a store without a budget to
+// begin with; a store with one needs a 16th of it, if that is less.
+const leastRoom = 64 << 20
+
+// room says whether a new store would do more than fill the disk up and die: one
+// that dies may keep its memory for as long as the process lives.
+func (d directory) room(cfg Config) error {
+	least := uint64(leastRoom)
+	if cfg.Budget > 0 {
+		least = min(least, uint64(cfg.Budget)/16)
+	}
+	u, err := d.fs.GetDiskUsage(d.path)
+	if err == nil && u.AvailBytes < least { // not every file system knows
+		return fmt.Errorf("%d bytes are free, a new store needs %d: %w", u.AvailBytes, least, syscall.ENOSPC)
+	}
+	return nil
 }
 
 // sync makes the names of the directory and of what lies in it survive a power

@@ -46,6 +46,8 @@ type Store struct {
 	idle    chan struct{} // capacity 1; signals that inside fell to 0 after closed
 	closing sync.Once
 	closeEr error
+	// abandoned: Close could not free what the store had.
+	abandoned atomic.Bool
 
 	corrupt, fills, outdated, tooLarge, evicted, unkept atomic.Uint64
 }
@@ -159,6 +161,7 @@ func (s *Store) close() error {
 	s.closed.Store(true)
 	s.stop()
 	var err error
+	s.abandoned.Store(true)
 	left := s.awaitIdle()
 	if left {
 		<-s.swept // it hands in no job, and is not inside
@@ -212,16 +215,22 @@ func (s *Store) awaitWriter() bool {
 	}
 }
 
+// Released reports whether Close has freed all that the store had. What a
+// dead one could not let go of stays with the process, its memory included.
+func (s *Store) Released() bool { return !s.abandoned.Load() }
+
 func (s *Store) closePebble() error {
 	done := make(chan error, 1)
 	go func() { done <- s.death.caught(func() error { s.cursors.drop(); return s.death.close(s.db) }) }()
 	select {
 	case err := <-done:
+		s.abandoned.Store(false)
 		return err
 	case <-s.death.dead:
 	}
 	select {
 	case err := <-done:
+		s.abandoned.Store(false)
 		return err
 	case <-time.After(closeWait): // its goroutines are parked: abandoned
 		s.death.fs.enter(stageAbandoned)

@@ -12,18 +12,18 @@ import (
 // into the small segment young beside it, or nowhere. It is what 2Q (Johnson
 // and Shasha, VLDB 1994) and S3-FIFO (Yang et al., SOSP 2023) have in common:
 //
-//   - A key that is new goes to young, a tenth of the memory, and leaves it soon
-//     if it is not asked for again: it displaces others that are new, and none
-//     that has proved itself.
+//   - A key that is new goes to young, and leaves it when as much has come after
+//     it: for main if it was asked for twice meanwhile, or else for good. So it
+//     displaces others that are new, and none that has proved itself.
 //   - A key that comes back while the ghost remembers it goes to main.
-//   - A hit changes nothing, in neither segment: it costs what freecache's own
-//     costs, and what freecache notes of it decides who is evicted.
+//   - A hit in main changes nothing: it costs what freecache's own costs, and
+//     what freecache notes of it decides who is evicted there.
 //
 // That is wrong for traffic whose keys come back soon, once or twice, and then
 // no more. So two small groups of freecache's segments, which are caches of
-// their own, always follow one rule each, frugal or generous (all keys in at
-// once, shared out by hash over young and main), and the rest follow the group
-// with fewer misses (set duelling, Qureshi et al., ISCA 2007).
+// their own, always follow one rule each, frugal or generous (all that leaves
+// young goes to main, so that the two are one queue), and the rest follow the
+// group with fewer misses (set duelling, Qureshi et al., ISCA 2007).
 //
 // It has no clock and draws nothing at random: the same fills in the same order
 // are placed the same. Safe for concurrent use.
@@ -35,21 +35,25 @@ type admission struct {
 }
 
 const (
-	// youngShare is the part of the memory that is young.
-	youngShare = 10
-	// leastTwo is the memory below which there is no young segment: freecache
-	// can't make one that is small enough.
+	// youngShare is the part of the memory that is young, in percent. More finds
+	// more of what comes back soon, and holds less of what always does.
+	youngShare = 15
+	// leastTwo is the memory below which there is no young segment: it would
+	// hold too few to compare them.
 	leastTwo = 4 << 20
-	// ghostWindow is how long keys are remembered, in sizes of the cache. Half
+	// ghostWindow is how long keys are remembered, in percent of the cache. Half
 	// of it finds a fifth less of what loops over more than the cache; twice as
 	// much lets in what comes back too seldom.
-	ghostWindow = 2
+	ghostWindow = 175
+	// proof is how often a copy must be asked for while it is young. Once may be
+	// a part of the burst that brought it.
+	proof = 2
 )
 
 func newAdmission(bytes int) *admission {
-	a := &admission{mainBytes: bytes, ghost: newGhost(bytes, ghostWindow*bytes)}
+	a := &admission{mainBytes: bytes, ghost: newGhost(bytes, ghostWindow*bytes/100)}
 	if bytes >= leastTwo {
-		a.youngBytes = max(MinBytes, bytes/youngShare)
+		a.youngBytes = bytes * youngShare / 100
 		a.mainBytes = bytes - a.youngBytes
 	}
 	return a
@@ -82,7 +86,6 @@ func hashOf(key string) uint64 { return xxhash.Sum64String(key) }
 
 // place decides, and remembers what it needs for the next time.
 func (a *admission) place(x arrival) seat {
-	generous := a.duel.generous(x.hash)
 	if x.missed && a.full() {
 		a.duel.missed(x.hash)
 	}
@@ -99,9 +102,7 @@ func (a *admission) place(x arrival) seat {
 		return inMain
 	case a.youngBytes == 0:
 		return a.only(x)
-	case generous:
-		return a.shared(x)
-	case x.near:
+	case x.near && !a.duel.generous(x.hash):
 		return outside
 	case !a.full():
 		return inMain
@@ -117,21 +118,22 @@ func (a *admission) only(x arrival) seat {
 	return inMain
 }
 
-// shared places a new key as if the two segments were one.
-func (a *admission) shared(x arrival) seat {
-	if int(x.hash>>40&0xffff) < a.youngBytes*0x10000/(a.youngBytes+a.mainBytes) && fits(x.size, a.youngBytes) {
-		return inYoung
-	}
-	return inMain
-}
-
 // trial places a new key in young. One too large for it has its trial outside:
 // it gets in when it comes back, and a single huge value displaces nothing.
 func (a *admission) trial(x arrival) seat {
-	if !fits(x.size, a.youngBytes) {
-		return outside
+	switch {
+	case fits(x.size, a.youngBytes):
+		return inYoung
+	case a.duel.generous(x.hash):
+		return inMain
 	}
-	return inYoung
+	return outside
+}
+
+// proved reports whether a copy goes to main that was asked for so often during
+// its trial.
+func (a *admission) proved(hash uint64, asked uint8) bool {
+	return asked >= proof || a.duel.generous(hash)
 }
 
 // fits reports whether freecache takes an entry of size bytes, key and header
@@ -155,7 +157,7 @@ func (a *admission) emptied() { a.stored.Store(0) }
 // rule.
 type duel struct {
 	frugal, open atomic.Int64
-	follow       atomic.Bool // the rest are generous
+	follow       atomic.Bool // the rest are generous: open misses an eighth less
 }
 
 const (
@@ -191,6 +193,6 @@ func (d *duel) missed(h uint64) {
 		d.open.Store(open / 2)
 		d.frugal.Store(frugal / 2)
 	case n >= duelLength:
-		d.follow.Store(open < frugal)
+		d.follow.Store(8*open < 7*frugal)
 	}
 }

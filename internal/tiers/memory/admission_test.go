@@ -140,6 +140,7 @@ func TestPriorities(t *testing.T) {
 	for i := range 100 {
 		put(t, c, fmt.Sprint("low", i), 1, tiers.FlagLowPriority, 100)
 		put(t, c, fmt.Sprint("low", i), 1, tiers.FlagLowPriority, 100)
+		put(t, c, fmt.Sprint("high", i), 1, 0, 100) // on trial, and then of high priority
 		put(t, c, fmt.Sprint("high", i), 1, tiers.FlagHighPriority, 100)
 	}
 	if n := survivors(c, "low", 100); n != 0 {

@@ -25,9 +25,10 @@ const (
 // Config says how large a cache is and where its time comes from.
 type Config struct {
 	// Bytes is the memory for copies, keys and headers, allocated at once.
-	// Default 64 MiB, at least 512 KiB. From 4 MiB on a tenth of it, but at
-	// least 512 KiB, is for new keys. An entry may take a 1024th of the rest
-	// (less 24 bytes): with 64 MiB nothing above 57 KiB is kept here.
+	// Default 64 MiB, at least 512 KiB. From 4 MiB on an eighth of it is for new
+	// keys. An entry may take a 1024th of the rest (less 24 bytes): with 64 MiB
+	// nothing above 55 KiB is kept here. What finds the copies, some 30 bytes for
+	// each, comes on top.
 	Bytes int
 	// Ticks is a coarse clock that never runs backwards, by which freecache
 	// tells recently used entries from others; a tick of 100 ms lasts for 13
@@ -50,17 +51,22 @@ type Config struct {
 // [Cache.Soften], [Cache.Replace] and [Cache.Reset] belong to the goroutine
 // that applies the key's partition.
 type Cache struct {
-	free   *freecache.Cache // main
-	young  *freecache.Cache // nil in a cache too small for two
+	// now holds the copies. Whoever changes a key's holds the key's guard slot and
+	// loads it once: what was put into one that is no longer now is lost.
+	now    atomic.Pointer[seats]
 	guards guards
-	admit  *admission
+	ticks  func() uint32
+	full   int // the bytes of [Config]
+
+	suspended atomic.Bool
 
 	tooLarge   atomic.Uint64
 	outdated   atomic.Uint64
 	turnedAway atomic.Uint64
+	resized    atomic.Uint64
 
-	// Clearing freecache zeroes its counters; what they had counted is kept
-	// here, so that statistics only ever rise.
+	// Those who clear or resize take turns. What is given up had counters; they
+	// are kept in before, so that statistics only ever rise.
 	clearing sync.Mutex
 	before   Stats
 }
@@ -86,13 +92,9 @@ func New(cfg Config) (*Cache, error) {
 	}
 	c := &Cache{
 		guards: newGuards(cfg.GuardSlots, cfg.Partitions, cfg.Partition),
-		admit:  newAdmission(cfg.Bytes),
+		ticks:  cfg.Ticks, full: cfg.Bytes,
 	}
-	c.free = freecache.NewCacheCustomTimer(c.admit.mainBytes, timer(cfg.Ticks))
-	askHugePages(c.free)
-	if n := c.admit.youngBytes; n > 0 {
-		c.young = freecache.NewCacheCustomTimer(n, timer(cfg.Ticks))
-	}
+	c.now.Store(newSeats(cfg.Bytes, cfg.Ticks))
 	return c, nil
 }
 
@@ -122,9 +124,11 @@ func view(key string) []byte { return unsafe.Slice(unsafe.StringData(key), len(k
 // fences of tags, prefixes, globs or all may cover it: the caller judges.
 // Fences of the key itself have acted on it already.
 func (c *Cache) Lookup(key string, dst []byte) (tiers.Entry, bool) {
-	b, err := c.free.GetWithBuf(view(key), dst)
-	if err != nil && c.young != nil {
-		b, err = c.young.GetWithBuf(view(key), dst)
+	s := c.now.Load()
+	b, err := s.main.GetWithBuf(view(key), dst)
+	if err != nil && s.young != nil {
+		b, ok := s.young.get(key, dst)
+		return tiers.Entry(b), ok
 	}
 	return tiers.Entry(b), err == nil
 }
@@ -146,12 +150,13 @@ func (c *Cache) fill(e tiers.Entry, x arrival) error {
 	g := c.guards.of(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	held, newer := c.holds(key, e)
+	s := c.now.Load()
+	held, newer := s.holds(key, e)
 	if (e.Birth() < g.at || newer) && !mutant.On(mutant.NoCheckAtInsert) {
 		c.outdated.Add(1)
 		return tiers.ErrOutdated
 	}
-	return c.store(key, e, held, x)
+	return c.store(s, key, e, held, x)
 }
 
 // Replace applies a Put record: the key is fenced at e's birth, and e is its
@@ -167,8 +172,9 @@ func (c *Cache) Replace(e tiers.Entry) error {
 		return tiers.ErrOutdated
 	}
 	g.at = e.Birth()
-	held, _ := c.holds(key, e)
-	return c.store(key, e, held, arrival{})
+	s := c.now.Load()
+	held, _ := s.holds(key, e)
+	return c.store(s, key, e, held, arrival{})
 }
 
 // Fence applies a hard fence of key at p: its copy is dropped, and no fill
@@ -182,15 +188,7 @@ func (c *Cache) Fence(key string, p events.Position) {
 	}
 	g.at = max(g.at, p)
 	if !mutant.On(mutant.FenceLeavesCopy) {
-		c.drop(key)
-	}
-}
-
-// drop removes key's copy from wherever it lies.
-func (c *Cache) drop(key string) {
-	c.free.Del(view(key))
-	if c.young != nil && !mutant.On(mutant.YoungSurvives) {
-		c.young.Del(view(key))
+		c.now.Load().drop(key)
 	}
 }
 
@@ -211,7 +209,7 @@ func (c *Cache) Guard(key string) events.Position {
 }
 
 // Remove drops the copy of key. It is no fence: a fill may bring it back.
-func (c *Cache) Remove(key string) { c.drop(key) }
+func (c *Cache) Remove(key string) { c.now.Load().drop(key) }
 
 // Reset drops all copies, those of other partitions too, and forgets the
 // fences of partition. It belongs to a new epoch or a raised horizon, by which

@@ -213,7 +213,7 @@ func TestStatsOnlyRise(t *testing.T) {
 	c.Lookup("none", nil)
 	_ = c.Put(tiertest.Entry(t, "k", 0, "v"))
 	_ = c.Put(tiertest.Entry(t, "k", 2, strings.Repeat("x", 4096)))
-	want := memory.Stats{Hits: 1, Misses: 1, TooLarge: 1, Outdated: 1}
+	want := memory.Stats{Hits: 1, Misses: 1, TooLarge: 1, Outdated: 1, Bytes: memory.MinBytes}
 	if s := c.Stats(); s != want {
 		t.Fatalf("stats %+v, want %+v", s, want)
 	}
@@ -222,6 +222,15 @@ func TestStatsOnlyRise(t *testing.T) {
 	want.Misses++
 	if s := c.Stats(); s != want {
 		t.Fatalf("stats after reset %+v, want %+v", s, want)
+	}
+	if err := c.Resize(8 << 20); err != nil {
+		t.Fatal(err)
+	}
+	c.Lookup("k", nil)
+	want.Misses++
+	want.Bytes, want.Resized = 8<<20, 1
+	if s := c.Stats(); s != want {
+		t.Fatalf("stats after resizing %+v, want %+v", s, want)
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package memory is the first tier, L1: copies in the process's own memory, in
-// freecache's ring buffers, out of the garbage collector's sight.
+// freecache's ring buffers and a few of its own, out of the garbage collector's
+// sight.
 //
 // Guarantees:
 //
@@ -17,8 +18,13 @@
 // share the later of their fences, which costs a fill and nothing else).
 //
 // Which keys stay is decided where a copy comes in, by two segments and a memory
-// of what came by (admission.go); a hit pays nothing for it. A copy of high
-// priority is always let in, one of low priority only while there is room.
+// of what came by (admission.go); a hit in the main one pays nothing for it. A
+// copy of high priority is always let in, one of low priority only while there
+// is room.
+//
+// Short of memory the cache gives some back, and takes it again later
+// ([Cache.Yield]). It begins empty each time: what a size held never comes back
+// with another.
 //
 // The cache does not judge expiry, epoch, horizon, or fences of tags, prefixes
 // and globs: whoever looks up does, by the entry's header. freecache's own

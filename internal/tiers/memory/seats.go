@@ -7,24 +7,76 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
+// seats is where copies lie, with what decides who gets a place. It has one size
+// for life; [Cache.Resize] puts another in its place.
+type seats struct {
+	main  *freecache.Cache
+	young *young // nil in a cache too small for two
+	admit *admission
+}
+
+func newSeats(bytes int, ticks func() uint32) *seats {
+	s := &seats{admit: newAdmission(bytes)}
+	s.main = freecache.NewCacheCustomTimer(s.admit.mainBytes, timer(ticks))
+	askHugePages(s.main)
+	if n := s.admit.youngBytes; n > 0 {
+		s.young = newYoung(n)
+	}
+	return s
+}
+
 // holds returns where a copy of key lies, and whether it has a later birth than
 // e. Births of different epochs don't compare; the later caller wins then. A key
-// lies in one segment at most: who moves it holds its guard slot.
-func (c *Cache) holds(key string, e tiers.Entry) (at seat, newer bool) {
-	look := func(f *freecache.Cache) bool {
-		return nil == f.PeekFn(view(key), func(b []byte) error {
-			held := tiers.Entry(b)
-			newer = held.Epoch() == e.Epoch() && held.Birth() > e.Birth()
-			return nil
-		})
+// lies in one segment at most: who puts it holds its guard slot.
+func (s *seats) holds(key string, e tiers.Entry) (at seat, newer bool) {
+	look := func(held tiers.Entry) {
+		newer = held.Epoch() == e.Epoch() && held.Birth() > e.Birth()
 	}
-	switch {
-	case look(c.free):
-		return inMain, newer
-	case c.young != nil && look(c.young):
+	// In this order: a copy may move from young to main meanwhile.
+	if s.young != nil && s.young.peek(key, look) {
 		return inYoung, newer
 	}
+	if nil == s.main.PeekFn(view(key), func(b []byte) error { look(b); return nil }) {
+		return inMain, newer
+	}
 	return outside, false
+}
+
+// drop removes key's copy from wherever it lies.
+func (s *seats) drop(key string) {
+	fromYoung := func() {
+		if s.young != nil && !mutant.On(mutant.YoungSurvives) {
+			s.young.del(key)
+		}
+	}
+	if mutant.On(mutant.MainDroppedFirst) {
+		defer fromYoung()
+	} else {
+		fromYoung() // first: the copy may move from young to main meanwhile
+	}
+	s.main.Del(view(key))
+}
+
+// leave is told of a copy whose trial is over, under the lock of its queue.
+func (s *seats) leave(hash uint64, e tiers.Entry, asked uint8) {
+	if !s.admit.proved(hash, asked) {
+		return
+	}
+	key := e.Key()
+	s.admit.took(ringHeader + len(key) + len(e))
+	_ = s.main.Set(view(key), e, 0) // it fits: main takes larger ones than young
+}
+
+// clear drops all copies and sets the counters to zero.
+func (s *seats) clear() {
+	if s.young != nil {
+		s.young.clear() // first: a copy may move from young to main meanwhile
+	}
+	s.main.ResetStatistics()
+	if s.main.EntryCount() > 0 { // not as at every start: clearing takes a megabyte and more
+		s.main.Clear()
+	}
+	s.admit.emptied()
 }
 
 // ringHeader is what freecache keeps beside each entry.
@@ -32,34 +84,35 @@ const ringHeader = 24
 
 // store puts e where the older copy lies, or else where admission says. The
 // caller holds the key's guard slot.
-func (c *Cache) store(key string, e tiers.Entry, held seat, x arrival) error {
+func (c *Cache) store(s *seats, key string, e tiers.Entry, held seat, x arrival) error {
+	if c.suspended.Load() {
+		s.drop(key)
+		return nil
+	}
 	x.hash, x.size, x.flags = hashOf(key), ringHeader+len(key)+len(e), e.Flags()
 	to := held
 	switch {
-	case !fits(x.size, c.admit.mainBytes):
+	case !fits(x.size, s.admit.mainBytes):
 		to = inMain // where it is refused
-	case held == outside, held == inYoung && !fits(x.size, c.admit.youngBytes):
-		to = c.admit.place(x)
+	case held == outside, held == inYoung && (!fits(x.size, s.admit.youngBytes) || x.flags&tiers.FlagHighPriority != 0):
+		to = s.admit.place(x)
 	}
-	if held != outside && held != to {
-		c.drop(key)
+	if held == inYoung || held != outside && held != to {
+		s.drop(key) // from main, too, where it may have moved meanwhile
 	}
 	switch to {
 	case outside:
 		c.turnedAway.Add(1)
 		return nil
 	case inYoung:
-		return c.set(c.young, key, e)
+		s.young.put(x.hash, e, s.leave)
+		return nil
 	}
-	c.admit.took(x.size)
-	return c.set(c.free, key, e)
-}
-
-func (c *Cache) set(f *freecache.Cache, key string, e tiers.Entry) error {
-	if err := f.Set(view(key), e, 0); err != nil {
+	s.admit.took(x.size)
+	if err := s.main.Set(view(key), e, 0); err != nil {
 		// freecache keeps the older value when it refuses a newer one.
 		if !mutant.On(mutant.RefusedSetKeepsOld) {
-			c.drop(key)
+			s.drop(key)
 		}
 		c.tooLarge.Add(1)
 		return tiers.ErrTooLarge
@@ -71,31 +124,7 @@ func (c *Cache) set(f *freecache.Cache, key string, e tiers.Entry) error {
 func (c *Cache) clear() {
 	c.clearing.Lock()
 	defer c.clearing.Unlock()
-	for _, f := range c.segments() {
-		if f.EntryCount() == 0 {
-			continue // as at every start; clearing takes a megabyte and more
-		}
-		c.before.Hits += uint64(f.HitCount())
-		c.before.Evacuated += uint64(f.EvacuateCount())
-		if f == c.last() {
-			c.before.Misses += uint64(f.MissCount())
-		}
-		f.Clear()
-	}
-	c.admit.emptied()
-}
-
-func (c *Cache) segments() []*freecache.Cache {
-	if c.young == nil {
-		return []*freecache.Cache{c.free}
-	}
-	return []*freecache.Cache{c.free, c.young}
-}
-
-// last is the segment that a lookup asks last: its misses are the cache's.
-func (c *Cache) last() *freecache.Cache {
-	if c.young == nil {
-		return c.free
-	}
-	return c.young
+	s := c.now.Load()
+	c.keep(s)
+	s.clear()
 }

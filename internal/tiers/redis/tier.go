@@ -73,6 +73,7 @@ type Tier struct {
 
 	inside atomic.Int64
 	count  counters
+	advice advice
 }
 
 var _ tiers.Tier = (*Tier)(nil)
