@@ -39,7 +39,12 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	member, err := join(ctx, c, log)
+	images, closeImages, err := link.Snapshots(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer closeImages()
+	member, err := join(ctx, c, images, log)
 	if err != nil {
 		return err
 	}
@@ -60,7 +65,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	return errors.Join(err, member.Close(leaving))
 }
 
-func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Client, error) {
+func join(ctx context.Context, c *config.Config, images client.SnapshotStore, log *slog.Logger) (*client.Client, error) {
 	redisURL, err := link.RedisURL(c.Redis)
 	if err != nil {
 		return nil, err
@@ -83,6 +88,7 @@ func join(ctx context.Context, c *config.Config, log *slog.Logger) (*client.Clie
 		DataDir: c.DataDir, L1Size: c.L1Size, L1Least: c.L1Least, L3Size: c.L3Size, NodeID: c.NodeID, Addresses: addresses(c),
 		DefaultTTL: c.DefaultTTL, Policies: link.Policies(c), MaxValue: int(c.MaxValue), AccessSample: accessSample, AuditRate: audits,
 		Replication: c.ReplicationFactor(), Compression: client.Compression(c.Compression), SealKeys: keys,
+		Snapshots: images, SnapshotRate: int(c.Snapshots.Rate),
 		TiersOff: c.TiersOff, Create: c.Create, Settings: &settings, Logger: log,
 	})
 }
@@ -129,11 +135,12 @@ type servers struct {
 	// events is a connection of its own for domain events: a flood of them
 	// must not stand in the way of the log's pulses.
 	events *nats.Conn
+	images *images
 	log    *slog.Logger
 }
 
 func newServers(ctx context.Context, c *config.Config, certs certificates, member *client.Client, build telemetry.Build, log *slog.Logger) (*servers, error) {
-	s := &servers{log: log}
+	s := &servers{log: log, images: newImages(member, c, log)}
 	var err error
 	if c.RESP.Addr != config.Off {
 		s.resp, err = resp.New(resp.Deps{Cache: member.Node(), Logger: log}, resp.Config{
@@ -157,7 +164,7 @@ func newServers(ctx context.Context, c *config.Config, certs certificates, membe
 		if err != nil {
 			return nil, err
 		}
-		s.http, err = httpapi.New(httpapi.Deps{Cache: member.Node(), Metrics: telemetry.Handler(registry), Events: intake, Logger: log}, httpapi.Config{
+		s.http, err = httpapi.New(httpapi.Deps{Cache: member.Node(), Metrics: telemetry.Handler(registry), Events: intake, Snapshots: s.images.handler(), Logger: log}, httpapi.Config{
 			Addr: c.HTTP.Addr, Domain: c.Domain, Token: server.NewSecret(c.HTTP.Token), TLS: certs.http, MaxValue: c.MaxValue,
 		})
 		if err != nil {
@@ -178,6 +185,7 @@ func (s *servers) run(ctx context.Context, member *client.Client) error {
 		g.Go(func() error { return s.http.Run(ctx) })
 		g.Go(func() error { return s.announce(ctx, "HTTP", s.http) })
 	}
+	g.Go(func() error { return s.images.run(ctx) })
 	g.Go(func() error {
 		select {
 		case <-member.Ready():

@@ -56,8 +56,10 @@ type Config struct {
 	Invalidator Invalidator
 	Warmer      Warmer
 
-	// SnapshotDir is where snapshots are kept.
+	// SnapshotDir is where snapshots are kept: a directory, or the URL of a bucket;
+	// empty: nowhere.
 	SnapshotDir string
+	Snapshots   Snapshots
 
 	origins []origin
 }
@@ -140,6 +142,22 @@ type Warmer struct {
 	Concurrency int
 	// Keys is how many of the most read keys are followed.
 	Keys int
+}
+
+// Snapshots configures when nodes make them, and which are kept.
+type Snapshots struct {
+	// Every is the greatest age of the newest; 0: none are made but on demand.
+	Every time.Duration
+	// FullEvery is which of them holds everything; those between tell what has
+	// changed since.
+	FullEvery int
+	// Fences: one without copies is made beside each.
+	Fences bool
+	// Last, Daily and MaxAge say which are kept.
+	Last, Daily int
+	MaxAge      time.Duration
+	// Rate is how fast a node is read for one, in bytes per second.
+	Rate int64
 }
 
 // Settings returns the constants for a domain that [Config.Create] makes.

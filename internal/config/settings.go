@@ -66,7 +66,8 @@ func defaults(b Binary) *Config {
 			Stream: "EVENTS", Subject: "events.>", Durable: "invalidator",
 			Workers: 1024, Retries: 5, AckWait: 30 * time.Second,
 		},
-		Warmer: Warmer{Timeout: 5 * time.Second, Rate: 100, Concurrency: 8, Keys: 1000},
+		Snapshots: Snapshots{Every: time.Hour, FullEvery: 6, Last: 24, Daily: 7, Rate: 32 << 20},
+		Warmer:    Warmer{Timeout: 5 * time.Second, Rate: 100, Concurrency: 8, Keys: 1000},
 	}
 	if b != ForNode {
 		// A node, an invalidator and a warmer often share a machine.
@@ -85,7 +86,7 @@ func settings(c *Config) []setting {
 			usage: "make the domain if it is missing (for trials; else: tercet domain create)"},
 		{key: "node_id", value: checked(&c.NodeID, "name", nodeID), used: members,
 			usage: "name of this node for people and placement (a node's default: the host's name)"},
-		{key: "data_dir", value: text(&c.DataDir), used: members,
+		{key: "data_dir", value: text(&c.DataDir), used: members | ForCLI,
 			usage: "directory of the disk tier (L3); empty: in memory, so that a restart begins with nothing"},
 		{key: "default_ttl", value: positive(&c.DefaultTTL), used: members,
 			usage: "life of a value that was set without one; cut to the domain's max_ttl"},
@@ -103,7 +104,7 @@ func settings(c *Config) []setting {
 			usage: "memory for the process tier (L1)"},
 		{key: "l1.least", value: size(&c.L1Least, 0), used: members,
 			usage: "what L1 keeps of its size when memory is short; 0: an eighth, l1.size: all"},
-		{key: "l3.size", value: size(&c.L3Size, 8<<20), used: members,
+		{key: "l3.size", value: size(&c.L3Size, 8<<20), used: members | ForCLI,
 			usage: "disk for the disk tier (L3), all its files together"},
 
 		{key: "tiers_off", value: texts{&c.TiersOff}, used: ForNode,
@@ -206,6 +207,20 @@ func settings(c *Config) []setting {
 			usage: "how many of the most read keys are kept warm"},
 
 		{key: "snapshot_dir", value: text(&c.SnapshotDir), used: ForNode | ForCLI,
-			usage: "directory for snapshots"},
+			usage: "where snapshots lie: a directory, nats://BUCKET or s3://BUCKET/PREFIX?endpoint=URL; empty: nowhere"},
+		{key: "snapshots.every", value: duration(&c.Snapshots.Every), used: ForNode,
+			usage: "a snapshot is made when the domain's newest is older; 0: on demand only"},
+		{key: "snapshots.full_every", value: count(&c.Snapshots.FullEvery, 1), used: ForNode,
+			usage: "which of them holds everything; those between hold what has changed"},
+		{key: "snapshots.fences", value: truth(&c.Snapshots.Fences), used: ForNode,
+			usage: "make one without values beside each, for members without a disk"},
+		{key: "snapshots.last", value: count(&c.Snapshots.Last, 0), used: ForNode | ForCLI,
+			usage: "how many of the newest snapshots are kept; 0: all"},
+		{key: "snapshots.daily", value: count(&c.Snapshots.Daily, 0), used: ForNode | ForCLI,
+			usage: "for how many days the newest of the day is kept besides"},
+		{key: "snapshots.max_age", value: duration(&c.Snapshots.MaxAge), used: ForNode | ForCLI,
+			usage: "after which time none is kept but the newest; 0: never"},
+		{key: "snapshots.rate", value: size(&c.Snapshots.Rate, 64<<10), used: ForNode,
+			usage: "how much of a node is read for a snapshot in a second"},
 	}
 }

@@ -105,8 +105,31 @@ type (
 	}
 )
 
+// MarshalJSON writes m as its object has it.
+func (m Manifest) MarshalJSON() ([]byte, error) { return json.Marshal(m.wire()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (m *Manifest) UnmarshalJSON(b []byte) error {
+	var w manifestWire
+	err := json.Unmarshal(b, &w)
+	if err == nil {
+		*m, err = w.manifest()
+	}
+	return err
+}
+
 // AppendManifest appends m's object to dst.
 func AppendManifest(dst []byte, m Manifest) ([]byte, error) {
+	body, err := json.MarshalIndent(m.wire(), "", "  ")
+	if err != nil {
+		return dst, err
+	}
+	body = append(body, '\n')
+	dst = fmt.Appendf(dst, "%s%d %08x\n", manifestMagic, Version, crc32.Checksum(body, castagnoli))
+	return append(dst, body...), nil
+}
+
+func (m *Manifest) wire() manifestWire {
 	w := manifestWire{
 		ID: m.ID, Domain: m.Domain, Node: m.Node, Kind: m.Kind, Base: m.Base, BaseSum: m.BaseSum, Depth: m.Depth,
 		Created: m.Created.UnixMilli(), Sealed: m.Sealed, Rows: m.Rows, Copies: m.Copies, Written: m.Written,
@@ -118,13 +141,7 @@ func AppendManifest(dst []byte, m Manifest) ([]byte, error) {
 			Digest: hex.EncodeToString(p.Digest[:]), Horizon: p.Horizon, Floor: p.Floor, Members: p.Members, Brackets: p.Brackets,
 		})
 	}
-	body, err := json.MarshalIndent(w, "", "  ")
-	if err != nil {
-		return dst, err
-	}
-	body = append(body, '\n')
-	dst = fmt.Appendf(dst, "%s%d %08x\n", manifestMagic, Version, crc32.Checksum(body, castagnoli))
-	return append(dst, body...), nil
+	return w
 }
 
 // ParseManifest reads a manifest object. Its errors are [ErrTorn], [ErrCorrupt],

@@ -218,7 +218,7 @@ func (w *World) loader(p *process, key string) node.Loader {
 		return func(ctx context.Context, _ string) (node.Loaded, error) {
 			var versions []int
 			for _, k := range w.plan.keys {
-				r, err := p.node.Get(ctx, k, nil, node.ReadOptions{Load: w.loader(p, k)})
+				r, err := p.node.Get(ctx, k, nil, node.ReadOptions{Load: w.loader(p, k), Policy: &patient})
 				if err != nil && !errors.Is(err, node.ErrNotFound) {
 					return node.Loaded{}, err
 				}

@@ -63,10 +63,14 @@ func (w *World) readSoftly(m *machine, key string, s step) {
 		o.Fallback = node.IfOriginFails
 		slow := o.Load
 		o.Load = func(ctx context.Context, key string) (node.Loaded, error) {
-			if slow != nil {
-				_, _ = slow(ctx, key) // it takes its time
+			if slow == nil {
+				return node.Loaded{}, errDown
 			}
-			return node.Loaded{}, errDown
+			l, err := slow(ctx, key) // it takes its time
+			if !w.healed.Load() {
+				return node.Loaded{}, errDown
+			}
+			return l, err // the last reads may share it
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)

@@ -39,6 +39,8 @@ var routes = []route{
 	{"POST", "/v1/{domain}/batch/put", false, (*Server).putMany},
 	{"GET", "/v1/{domain}/brackets", false, (*Server).brackets},
 	{"POST", "/v1/{domain}/brackets/{id}/resolve", false, (*Server).resolve},
+	{"GET", "/v1/{domain}/snapshots", false, (*Server).snapshots},
+	{"POST", "/v1/{domain}/snapshots", false, (*Server).snapshots},
 }
 
 const metricsPath = "/metrics"
@@ -149,6 +151,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		return problemRoute
 	}
 	s.intake.ServeHTTP(w, r)
+	return nil
+}
+
+// snapshots hands requests to those who keep snapshots.
+func (s *Server) snapshots(w http.ResponseWriter, r *http.Request) error {
+	if s.images == nil {
+		return problemRoute
+	}
+	s.images.ServeHTTP(w, r)
 	return nil
 }
 

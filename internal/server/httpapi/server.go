@@ -77,6 +77,9 @@ type Deps struct {
 	// Events takes domain events at /v1/{domain}/events. Nil: the route answers
 	// that there is nothing.
 	Events http.Handler
+	// Snapshots lists and makes snapshots at /v1/{domain}/snapshots. Nil: the
+	// route answers that there is nothing.
+	Snapshots http.Handler
 	// Logger is told of requests that failed in ways their client did not
 	// cause. Default: nothing is said.
 	Logger *slog.Logger
@@ -87,6 +90,7 @@ type Server struct {
 	socket server.Socket
 	cache  server.Cache
 	intake http.Handler // may be nil
+	images http.Handler // may be nil
 	logger *slog.Logger
 	cfg    Config
 	http   *http.Server
@@ -107,7 +111,7 @@ func New(deps Deps, cfg Config) (*Server, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cache: deps.Cache, intake: deps.Events, logger: deps.Logger, cfg: cfg.withDefaults()}
+	s := &Server{cache: deps.Cache, intake: deps.Events, images: deps.Snapshots, logger: deps.Logger, cfg: cfg.withDefaults()}
 	s.inside = make(chan struct{}, s.cfg.MaxRequests)
 	s.http = &http.Server{
 		Handler:           s.handler(deps.Metrics),

@@ -3,7 +3,8 @@
 // An object is there once its description is, which is written behind its parts;
 // one that replaces another takes its place in that moment. A process that is
 // killed while it writes leaves parts that nobody lists: they take room in the
-// bucket's stream (OBJ_<bucket>) until that is purged of them or made anew.
+// bucket's stream (OBJ_<bucket>) until that is purged of them or made anew. A Put
+// may leave a goroutine of the library's behind, which waits for nothing.
 package objectstore
 
 import (

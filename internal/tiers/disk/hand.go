@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 
@@ -56,6 +57,8 @@ const (
 	// A step of the hand.
 	stepRows  = 1024
 	stepBytes = 1 << 20
+	// stepBreath is how many rows it looks at before it lets others run.
+	stepBreath = 32
 	// idlePause is between steps while there is room: ten million rows take
 	// three hours.
 	idlePause = time.Second
@@ -174,7 +177,9 @@ func (h *hand) step(share float64) error {
 			_ = it.Close() // the error is known
 			return s.failed("evict", err)
 		}
-		rows, bytes = rows+1, bytes+len(row)
+		if rows, bytes = rows+1, bytes+len(row); rows%stepBreath == 0 {
+			runtime.Gosched() // lookups come first
+		}
 		if h.condemns(it.Key(), row, e.aim, threshold) {
 			fence, held, _ := parseRow(it.Key(), row)
 			e.victims = append(e.victims, victim{name: slices.Clone(it.Key()), fence: fence, row: len(row), held: len(held)})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -143,6 +144,11 @@ type parkingFile struct {
 
 func (f *parkingFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
+	if isTable(f.name) {
+		// A flush or a merge works for as long as the scheduler lets it, 10 ms at a
+		// time. With few processors lookups would wait for that.
+		runtime.Gosched()
+	}
 	return n, f.fs.judged("write", f.name, err)
 }
 

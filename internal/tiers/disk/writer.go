@@ -3,6 +3,7 @@ package disk
 import (
 	"encoding/binary"
 	"errors"
+	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -34,6 +35,7 @@ func (s *Store) write() {
 		if answer != nil {
 			answer <- err
 		}
+		runtime.Gosched() // lookups come first
 	}
 }
 
