@@ -56,6 +56,15 @@ func runReplay(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.add(row{Name: fmt.Sprintf("%d records of 70 %% Put, 30 %% Invalidate, 150 B", l.last), Unit: perSecond, Target: 0.65, Aim: 0.8}.of(p))
+	for _, own := range []struct {
+		name string
+		side side
+	}{{"the same read and counted by the tool", l.tool(ctx)}, {"the same applied by a scratch node", l.scratch(ctx)}} {
+		if p, err = rounds.run(ctx, l.consume(ctx), own.side); err != nil {
+			return err
+		}
+		b.add(row{Name: own.name, Unit: perSecond, Target: 0.65, Aim: 0.8}.of(p))
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/raptorflow/tercet/internal/replay"
 	"github.com/raptorflow/tercet/test/process"
 )
 
@@ -101,12 +102,12 @@ func TestDomains(t *testing.T) {
 }
 
 // records returns the log from its first record, as tail --json prints it.
-func records(t *testing.T, n int, words ...string) []recordView {
+func records(t *testing.T, n int, words ...string) []replay.View {
 	t.Helper()
 	out := must(t, append([]string{"tail", "--from", "first", "--json", "--count", fmt.Sprint(n)}, words...)...)
-	var all []recordView
+	var all []replay.View
 	for line := range strings.Lines(out) {
-		var v recordView
+		var v replay.View
 		if err := json.Unmarshal([]byte(line), &v); err != nil {
 			t.Fatal(err)
 		}

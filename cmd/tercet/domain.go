@@ -23,12 +23,12 @@ import (
 
 func (a *app) domainCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "domain", Short: "Create, list, show and delete domains",
+		Use: "domain", Short: "Create, list, show, back up, restore and delete domains",
 		Long: "A domain is a named cache: its own keys, log, settings and members. It is made\nonce; nodes only look it up.",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.createCommand(), a.listCommand(), a.showCommand(), a.deleteCommand())
+	cmd.AddCommand(a.createCommand(), a.listCommand(), a.showCommand(), a.deleteCommand(), a.backupCommand(), a.restoreCommand())
 	return cmd
 }
 

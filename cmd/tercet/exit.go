@@ -9,11 +9,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/raptorflow/tercet/internal/backup"
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/invalidator"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/replay"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/trial"
 )
@@ -60,9 +62,9 @@ func exitCode(ctx context.Context, err error) int {
 		return codeInterrupted
 	case errors.Is(err, errUsage), errors.As(err, &typed), errors.Is(err, config.ErrValue),
 		errors.Is(err, events.ErrInvalid), errors.Is(err, events.ErrTooLarge), errors.Is(err, tiers.ErrTooLarge),
-		errors.Is(err, jslog.ErrExists), errors.Is(err, trial.ErrOptions):
+		errors.Is(err, jslog.ErrExists), errors.Is(err, trial.ErrOptions), errors.Is(err, replay.ErrArchive), errors.Is(err, backup.ErrUnusable), errors.Is(err, backup.ErrExists):
 		return codeUsage
-	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain), errors.Is(err, invalidator.ErrNoLetter):
+	case errors.Is(err, node.ErrNotFound), errors.Is(err, events.ErrNoDomain), errors.Is(err, invalidator.ErrNoLetter), errors.Is(err, errNoMember):
 		return codeNotFound
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders),
@@ -86,6 +88,8 @@ func hintFor(err error) string {
 		return "the NATS server has no JetStream: start it with -js and a -sd directory"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return "a longer --timeout may help, if the servers are up"
+	case errors.Is(err, backup.ErrExists):
+		return "to restore over it, which loses what it holds now: tercet domain restore DIR --replace --yes"
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
 		return "no stream takes this subject: start an invalidator with --create, or add --create here"
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/raptorflow/tercet/internal/invalidator/backtest"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
 	"github.com/raptorflow/tercet/internal/invalidator/rules"
+	"github.com/raptorflow/tercet/internal/replay"
 )
 
 func (a *app) rulesBacktest() *cobra.Command {
@@ -192,12 +193,12 @@ func describeReport(w io.Writer, r backtest.Report) {
 	if d := r.Differences; d != nil {
 		fmt.Fprintf(w, "\nevent by event: %d alike, %d fence something else, %d fence nothing any more, %d fence something only now\n", d.Same, d.Changed, d.Gone, d.New)
 		for _, x := range d.Examples {
-			fmt.Fprintf(w, "  %s: %s %s\n", x.Kind, x.Type, quote(x.Event))
+			fmt.Fprintf(w, "  %s: %s %s\n", x.Kind, x.Type, replay.Quote(x.Event))
 			for _, n := range x.Less {
-				fmt.Fprintln(w, "    -", quote(n))
+				fmt.Fprintln(w, "    -", replay.Quote(n))
 			}
 			for _, n := range x.More {
-				fmt.Fprintln(w, "    +", quote(n))
+				fmt.Fprintln(w, "    +", replay.Quote(n))
 			}
 		}
 	}
@@ -237,7 +238,7 @@ func describeOutcome(w io.Writer, whose string, o backtest.Outcome) {
 		}
 		fmt.Fprintln(w, list.title)
 		for _, t := range list.top {
-			fmt.Fprintf(w, "  %8d  %s\n", t.Times, quote(t.Name))
+			fmt.Fprintf(w, "  %8d  %s\n", t.Times, replay.Quote(t.Name))
 		}
 	}
 }

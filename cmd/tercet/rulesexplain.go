@@ -13,6 +13,7 @@ import (
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/invalidator/domainevent"
 	"github.com/raptorflow/tercet/internal/invalidator/rules"
+	"github.com/raptorflow/tercet/internal/replay"
 )
 
 func (a *app) rulesExplain() *cobra.Command {
@@ -127,14 +128,14 @@ type explanationView struct {
 }
 
 type verdictView struct {
-	Rule     string      `json:"rule"`
-	Matched  bool        `json:"matched"`
-	Mismatch string      `json:"mismatch,omitempty"`
-	Why      string      `json:"why,omitempty"`
-	Domains  []string    `json:"domains,omitempty"`
-	Fence    *changeView `json:"fence,omitempty"`
-	Handling []string    `json:"handling,omitempty"`
-	Faults   []evalView  `json:"faults,omitempty"`
+	Rule     string             `json:"rule"`
+	Matched  bool               `json:"matched"`
+	Mismatch string             `json:"mismatch,omitempty"`
+	Why      string             `json:"why,omitempty"`
+	Domains  []string           `json:"domains,omitempty"`
+	Fence    *replay.ChangeView `json:"fence,omitempty"`
+	Handling []string           `json:"handling,omitempty"`
+	Faults   []evalView         `json:"faults,omitempty"`
 }
 
 // evalView is a part of a rule that failed.
@@ -148,7 +149,7 @@ type evalView struct {
 func viewVerdict(v rules.Verdict) verdictView {
 	view := verdictView{Rule: v.Rule, Matched: v.Mismatch == "", Mismatch: v.Mismatch, Why: v.Why, Domains: v.Domains}
 	if !v.Scope.Empty() {
-		fence := viewScope("fence", v.Scope)
+		fence := replay.ViewScope("fence", v.Scope)
 		fence.Soft, fence.Source = v.Soft, v.Source
 		view.Fence = &fence
 	}
@@ -172,10 +173,10 @@ func viewVerdict(v rules.Verdict) verdictView {
 func (v explanationView) describe(w io.Writer) {
 	fmt.Fprintf(w, "%s %s %s, %s", v.Type, v.Source, v.ID, v.Format)
 	if v.Operation != "" {
-		fmt.Fprintf(w, ": %s of %s", v.Operation, quote(v.Table))
+		fmt.Fprintf(w, ": %s of %s", v.Operation, replay.Quote(v.Table))
 	}
 	if v.Position != "" {
-		fmt.Fprintf(w, " at %s", quote(v.Position))
+		fmt.Fprintf(w, " at %s", replay.Quote(v.Position))
 	}
 	fmt.Fprintln(w)
 	matched := 0
@@ -186,7 +187,7 @@ func (v explanationView) describe(w io.Writer) {
 		}
 		matched++
 		if r.Fence != nil {
-			fmt.Fprintf(w, "  %-24s in %s: %s\n", r.Rule, strings.Join(r.Domains, ", "), r.Fence.text())
+			fmt.Fprintf(w, "  %-24s in %s: %s\n", r.Rule, strings.Join(r.Domains, ", "), r.Fence.Text())
 		} else {
 			fmt.Fprintf(w, "  %-24s fits and names nothing\n", r.Rule)
 		}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -15,6 +13,7 @@ import (
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/jslog"
+	"github.com/raptorflow/tercet/internal/replay"
 )
 
 func (a *app) tailCommand() *cobra.Command {
@@ -38,7 +37,7 @@ With --json each record is one object on a line of its own.`,
 			return usagef("--count %d: want 1 or more", *count)
 		}
 		return a.withDomain(ctx, c, func(_ *nats.Conn, d *jslog.Domain) error {
-			f := follower{app: a, domain: d, from: *from, pulses: *pulses, left: *count, lines: make(chan recordView)}
+			f := follower{app: a, domain: d, from: *from, pulses: *pulses, left: *count, lines: make(chan replay.View)}
 			return f.run(ctx, *only)
 		})
 	})
@@ -52,7 +51,7 @@ type follower struct {
 	from   string
 	pulses bool
 	left   int // records still to print; 0 from the start: without end
-	lines  chan recordView
+	lines  chan replay.View
 }
 
 var errEnough = errors.New("enough was printed")
@@ -112,8 +111,8 @@ func (f *follower) start(ctx context.Context, partition int) (events.Mark, error
 
 func (f *follower) show(ctx context.Context, partition int, all []events.Delivery) error {
 	for _, d := range all {
-		v := view(partition, d)
-		if v.onlyPulses() && !f.pulses {
+		v := replay.ViewOf(partition, d)
+		if v.OnlyPulses() && !f.pulses {
 			continue
 		}
 		select {
@@ -142,23 +141,9 @@ func (f *follower) print(ctx context.Context) error {
 	}
 }
 
-func (f *follower) write(v recordView) error {
+func (f *follower) write(v replay.View) error {
 	if f.app.json {
 		return json.NewEncoder(f.app.out).Encode(v)
 	}
-	at := fmt.Sprintf("%s  %d/%d", v.Time.Local().Format("15:04:05.000"), v.Partition, v.Position)
-	for _, c := range v.Changes {
-		if _, err := fmt.Fprintf(f.app.out, "%-28s  %s\n", at, c.text()); err != nil {
-			return err
-		}
-		at = ""
-	}
-	if v.Problem != "" {
-		if _, err := fmt.Fprintf(f.app.out, "%-28s  not understood, fences everything: %s\n", at, v.Problem); err != nil {
-			return err
-		}
-	}
-	return nil
+	return v.Write(f.app.out)
 }
-
-func timeOf(d events.Delivery) time.Time { return time.Unix(0, d.Time).UTC() }

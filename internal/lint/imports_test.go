@@ -129,6 +129,18 @@ var laws = []law{
 		why:   "who embeds us does not link a client of S3",
 	},
 	{
+		in: []string{"internal/replay"}, ours: []string{"internal/events", "internal/tiers"},
+		why: "what is replayed is records; what they mean is for those who take them",
+	},
+	{
+		in: []string{"internal/replay/chronicle"}, ours: []string{"internal/events", "internal/tiers", "internal/coherence", "internal/replay"},
+		why: "a key's history follows from the records and the rules that nodes judge by",
+	},
+	{
+		in: []string{"internal/replay/chronicle"}, never: impure,
+		why: "pure: a history that was told twice is the same",
+	},
+	{
 		in: []string{"internal/outbox"}, ours: none,
 		why: "an outbox keeps bytes until somebody has taken them; what they mean is not its business",
 	},
@@ -152,7 +164,7 @@ var laws = []law{
 		in: []string{"internal/...", "pkg/..."},
 		except: []string{
 			"internal/events/jslog", "internal/peers", "internal/copies", "internal/invalidator", "internal/warmer/...", "internal/config",
-			"internal/trial/...", "internal/snapshot/...", "pkg/client",
+			"internal/trial/...", "internal/snapshot/...", "internal/backup", "pkg/client",
 		},
 		never: []string{"github.com/nats-io/..."},
 		why:   "NATS has one adapter for the log, and the edges that listen to it; whoever else needs it needs a port",

@@ -8,7 +8,7 @@ import (
 
 // pure are the packages whose every run can be replayed from its arguments.
 var pure = []string{
-	"internal/coherence", "internal/consistency", "internal/placement", "internal/turn", "internal/invalidator/rules", "internal/invalidator/domainevent", "internal/invalidator/backtest",
+	"internal/coherence", "internal/consistency", "internal/placement", "internal/turn", "internal/invalidator/rules", "internal/invalidator/domainevent", "internal/invalidator/backtest", "internal/replay/chronicle",
 }
 
 // clockCalls are the functions of package time that read a clock or wait for

@@ -203,6 +203,10 @@ const (
 	RestoreInstalledEarly
 	EvidenceReplaced
 	SnapshotKeepsAhead
+	ArchiveUnchecked
+	OutrunOffered
+	RestoredWithoutEpoch
+	FrozenLogGrows
 )
 
 // Info describes a fault.
@@ -431,4 +435,8 @@ var all = [...]Info{
 	EvidenceReplaced:         {EvidenceReplaced, "evidence-replaced", "G8", "a snapshot takes the place of a disk that contradicts the log"},
 	SnapshotKeepsAhead:       {SnapshotKeepsAhead, "snapshot-keeps-ahead", "G6, H5", "a snapshot holds copies that were born behind its place"},
 	RestoreInstalledEarly:    {RestoreInstalledEarly, "restore-installed-early", "G6, G7", "the rows of a snapshot take the disk's place before all of them were read"},
+	ArchiveUnchecked:         {ArchiveUnchecked, "archive-unchecked", "G6", "a damaged line of an archive is replayed"},
+	OutrunOffered:            {OutrunOffered, "outrun-offered", "P2, G6", "a value that lost to a higher row version is offered to a node"},
+	RestoredWithoutEpoch:     {RestoredWithoutEpoch, "restored-without-epoch", "G6, G8", "a restored log goes on in the epoch of its backup"},
+	FrozenLogGrows:           {FrozenLogGrows, "frozen-log-grows", "G6", "a scratch node sees records from behind its place in time"},
 }

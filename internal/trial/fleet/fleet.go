@@ -86,10 +86,10 @@ func (f *Fleet) start(ctx context.Context) (err error) {
 	if f.dir, err = os.MkdirTemp("", "tercet-trial-"); err != nil {
 		return fmt.Errorf("directory for the fleet's data: %w", err)
 	}
-	if f.nats, err = startNATS(filepath.Join(f.dir, "nats"), f.config.Listen); err != nil {
+	if f.nats, err = StartNATS(filepath.Join(f.dir, "nats"), f.config.Listen); err != nil {
 		return err
 	}
-	if f.redis, err = startRedis(); err != nil {
+	if f.redis, err = StartRedis(); err != nil {
 		return err
 	}
 	life, end := context.WithCancel(context.Background())
@@ -280,7 +280,7 @@ func (f *Fleet) Close() error {
 		f.redis.Close()
 	}
 	if f.nats != nil {
-		stopNATS(f.nats)
+		StopNATS(f.nats)
 	}
 	if f.dir != "" {
 		errs = append(errs, os.RemoveAll(f.dir))

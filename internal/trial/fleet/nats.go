@@ -12,9 +12,9 @@ import (
 // natsReady is how long the embedded server may take to start.
 const natsReady = 20 * time.Second
 
-// startNATS starts an embedded server with JetStream in dir. It listens only
+// StartNATS starts an embedded server with JetStream in dir. It listens only
 // if listen says where: the parts reach it within the process.
-func startNATS(dir, listen string) (*server.Server, error) {
+func StartNATS(dir, listen string) (*server.Server, error) {
 	o := &server.Options{
 		ServerName: "trial",
 		JetStream:  true,
@@ -32,13 +32,13 @@ func startNATS(dir, listen string) (*server.Server, error) {
 	}
 	s.Start()
 	if !s.ReadyForConnections(natsReady) {
-		stopNATS(s)
+		StopNATS(s)
 		return nil, errors.New("embedded NATS server: not ready within " + natsReady.String())
 	}
 	return s, nil
 }
 
-func stopNATS(s *server.Server) {
+func StopNATS(s *server.Server) {
 	s.Shutdown()
 	s.WaitForShutdown()
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// startRedis starts the stand-in for Redis on a free loopback port.
-func startRedis() (*miniredis.Miniredis, error) {
+// StartRedis starts the stand-in for Redis on a free loopback port.
+func StartRedis() (*miniredis.Miniredis, error) {
 	r := miniredis.NewMiniRedis()
 	if err := r.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("embedded Redis: %w", err)

@@ -1,7 +1,8 @@
-package main
+package replay
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -9,21 +10,21 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
-// recordView is a record as people and programs read it.
-type recordView struct {
+// View is a record as people and programs read it.
+type View struct {
 	Partition int             `json:"partition"`
 	Position  events.Position `json:"position"`
 	Time      time.Time       `json:"time"`
 	ID        string          `json:"id"`
 	Bytes     int             `json:"bytes"`
-	Changes   []changeView    `json:"changes,omitempty"`
+	Changes   []ChangeView    `json:"changes,omitempty"`
 	// Problem is why a record could not be decoded; nodes take such a one as a
 	// fence of everything.
 	Problem string `json:"problem,omitempty"`
 }
 
-// changeView is one change; only the fields of its kind are set.
-type changeView struct {
+// ChangeView is one change; only the fields of its kind are set.
+type ChangeView struct {
 	Kind     string   `json:"kind"`
 	Keys     []string `json:"keys,omitempty"`
 	Tags     []string `json:"tags,omitempty"`
@@ -48,20 +49,26 @@ type changeView struct {
 	Why        string     `json:"why,omitempty"`
 }
 
-func view(partition int, d events.Delivery) recordView {
-	v := recordView{Partition: partition, Position: d.Position, Time: timeOf(d), ID: d.ID.String(), Bytes: len(d.Data)}
+// ViewOf returns the view of a record that was delivered.
+func ViewOf(partition int, d events.Delivery) View {
 	r, err := events.DecodeRecord(d.Data)
+	return viewOf(partition, d, r, err)
+}
+
+func viewOf(partition int, d events.Delivery, r events.Record, err error) View {
+	v := View{Partition: partition, Position: d.Position, Time: time.Unix(0, d.Time).UTC(), ID: d.ID.String(), Bytes: len(d.Data)}
 	if err != nil {
 		v.Problem = err.Error()
 		return v
 	}
 	for _, c := range r.Changes {
-		v.Changes = append(v.Changes, viewChange(c))
+		v.Changes = append(v.Changes, ViewChange(c))
 	}
 	return v
 }
 
-func (v *recordView) onlyPulses() bool {
+// OnlyPulses reports whether the record says nothing but that nodes are alive.
+func (v *View) OnlyPulses() bool {
 	for _, c := range v.Changes {
 		if c.Kind != "pulse" {
 			return false
@@ -70,10 +77,28 @@ func (v *recordView) onlyPulses() bool {
 	return v.Problem == ""
 }
 
-func viewChange(c events.Change) changeView {
+// Write writes the record for people, a line for each change.
+func (v *View) Write(w io.Writer) error {
+	at := fmt.Sprintf("%s  %d/%d", v.Time.Local().Format("15:04:05.000"), v.Partition, v.Position)
+	for _, c := range v.Changes {
+		if _, err := fmt.Fprintf(w, "%-28s  %s\n", at, c.Text()); err != nil {
+			return err
+		}
+		at = ""
+	}
+	if v.Problem != "" {
+		if _, err := fmt.Fprintf(w, "%-28s  not understood, fences everything: %s\n", at, v.Problem); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ViewChange returns the view of one change.
+func ViewChange(c events.Change) ChangeView {
 	switch c := c.(type) {
 	case *events.Put:
-		v := changeView{Kind: "put", Keys: []string{c.Key}}
+		v := ChangeView{Kind: "put", Keys: []string{c.Key}}
 		if c.Version.Known {
 			v.Version = &c.Version.N
 		}
@@ -90,34 +115,35 @@ func viewChange(c events.Change) changeView {
 		}
 		return v
 	case *events.Invalidate:
-		v := viewScope("invalidate", c.Scope)
+		v := ViewScope("invalidate", c.Scope)
 		v.Soft, v.Source, v.Cause, v.Trace = c.Soft, c.Source, c.Cause.Event, c.Cause.Trace
 		return v
 	case *events.Intent:
-		v := viewScope("intent", c.Scope)
+		v := ViewScope("intent", c.Scope)
 		v.Bracket = c.Bracket.String()
 		at := c.Deadline.UTC()
 		v.Deadline = &at
 		v.Node = string(c.Writer)
 		return v
 	case *events.End:
-		v := viewScope("end", c.Scope)
+		v := ViewScope("end", c.Scope)
 		v.Bracket = c.Bracket.String()
 		return v
 	case *events.Pulse:
-		return changeView{Kind: "pulse", Node: string(c.Node), Number: c.Number, Applied: uint64(c.Applied), Leave: c.Leave}
+		return ChangeView{Kind: "pulse", Node: string(c.Node), Number: c.Number, Applied: uint64(c.Applied), Leave: c.Leave}
 	case *events.EpochChange:
-		return changeView{Kind: "epoch", Epoch: c.Epoch.String(), Why: c.Why}
+		return ChangeView{Kind: "epoch", Epoch: c.Epoch.String(), Why: c.Why}
 	}
-	return changeView{Kind: "unknown"}
+	return ChangeView{Kind: "unknown"}
 }
 
-func viewScope(kind string, s events.Scope) changeView {
-	return changeView{Kind: kind, Keys: s.Keys, Tags: s.Tags, Prefixes: s.Prefixes, Globs: s.Globs, All: s.All}
+// ViewScope returns the view of what a change of some kind covers.
+func ViewScope(kind string, s events.Scope) ChangeView {
+	return ChangeView{Kind: kind, Keys: s.Keys, Tags: s.Tags, Prefixes: s.Prefixes, Globs: s.Globs, All: s.All}
 }
 
-// text is a change on one line.
-func (c changeView) text() string {
+// Text is the change on one line.
+func (c ChangeView) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-10s", c.Kind)
 	words := func(name string, all []string) {
@@ -127,7 +153,7 @@ func (c changeView) text() string {
 		const most = 8
 		shown := make([]string, 0, most)
 		for _, s := range all[:min(most, len(all))] {
-			shown = append(shown, quote(s))
+			shown = append(shown, Quote(s))
 		}
 		fmt.Fprintf(&b, " %s %s", name, strings.Join(shown, " "))
 		if more := len(all) - most; more > 0 {
@@ -165,13 +191,13 @@ func (c changeView) text() string {
 	field(c.Epoch != "", "%s", c.Epoch)
 	field(c.Why != "", "(%s)", c.Why)
 	field(c.Bracket != "", "bracket %s", c.Bracket)
-	field(c.Cause != "", "because of %s", quote(c.Cause))
+	field(c.Cause != "", "because of %s", Quote(c.Cause))
 	return b.String()
 }
 
-// quote returns s as it is where a terminal shows it unharmed, and quoted
+// Quote returns s as it is where a terminal shows it unharmed, and quoted
 // otherwise: keys come from anywhere.
-func quote(s string) string {
+func Quote(s string) string {
 	if q := fmt.Sprintf("%q", s); q != `"`+s+`"` || strings.Contains(s, " ") {
 		return q
 	}
