@@ -65,11 +65,6 @@ func put(t testing.TB, key, value string, tags ...string) *events.Put {
 	return &events.Put{Key: key, Entry: e}
 }
 
-func versioned(c *events.Put, n uint64) *events.Put {
-	c.Version = events.Version{N: n, Known: true}
-	return c
-}
-
 func fence(s events.Scope) *events.Invalidate { return &events.Invalidate{Scope: s} }
 
 // gather is a target that notes positions.
