@@ -213,15 +213,15 @@ func (r *renewal) handOver() {
 		p.world.Prune(s.world.Horizon())
 	}
 	p.mirror()
-	p.mu.Unlock()
 	for f := range s.world.Broad() {
 		s.batch.DropBroad(f.Kind, f.Name)
 	}
 	for f := range p.world.Broad() {
 		s.batch.FenceBroad(f)
 	}
-	p.meta = p.world.AppendState(p.meta[:0])
+	p.meta = p.world.AppendState(p.meta[:0]) // of members, too, whom pulses forget
 	s.batch.SetMeta(metaState, p.meta)
+	p.mu.Unlock()
 	if err := s.batch.Commit(); err != nil {
 		r.end(err)
 		return
