@@ -81,7 +81,7 @@ func TestSkippingRefuses(t *testing.T) {
 // pause between two looks at a condition, within a loop, is none of them; nor
 // is a sleep in virtual time, which takes none.
 func sleeping(f *file) (out []complaint) {
-	if !f.importsPath("testing") || f.importsPath("testing/synctest") || anyMatches([]string{"test/chaos/..."}, f.dir()) {
+	if !f.importsPath("testing") || f.importsPath("testing/synctest") || f.importsPath(module+"/internal/clock/clocktest") || anyMatches([]string{"test/chaos/..."}, f.dir()) {
 		return nil
 	}
 	timeName := f.localName("time")
@@ -127,5 +127,37 @@ func TestSleepingRefuses(t *testing.T) {
 		"internal/node/a_test.go: polling": file(`for ok := false; !ok; { time.Sleep(1) }`),
 		"internal/node/a_test.go: virtual": strings.Replace(file(`time.Sleep(1)`), `"testing";`, `"testing"; _ "testing/synctest";`, 1),
 		"test/chaos/a_test.go: real time":  file(`time.Sleep(1)`),
+	})
+}
+
+// bubbling finds tests that enter virtual time by another way than
+// clocktest.Bubble, which keeps the race detector whole there.
+func bubbling(f *file) (out []complaint) {
+	name := f.localName("testing/synctest")
+	if name == "" || f.dir() == "internal/clock/clocktest" {
+		return nil
+	}
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Test" {
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == name {
+				out = append(out, f.complain(n.Pos(), "synctest.Test: call clocktest.Bubble"))
+			}
+		}
+		return true
+	})
+	return out
+}
+
+func TestVirtualTimeIsEnteredOneWay(t *testing.T) { hold(t, bubbling) }
+
+func TestBubblingRefuses(t *testing.T) {
+	file := func(s string) string {
+		return "package x\nimport (\"testing\"; \"testing/synctest\")\nfunc TestF(t *testing.T) { " + s + " }"
+	}
+	refuse(t, bubbling, map[string]string{
+		"internal/node/a_test.go: bare": file(`synctest.Test(t, f)`),
+	}, map[string]string{
+		"internal/node/a_test.go: wait":              file(`synctest.Wait()`),
+		"internal/clock/clocktest/a.go: the one way": file(`synctest.Test(t, f)`),
 	})
 }

@@ -10,13 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/node"
 )
 
 // Beyond the calls that run and those that wait, a caller is turned away at once,
 // and told when there may be room.
 func TestGateTurnsAwayWhatDoesNotFit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		g := node.NewGate(node.Limits{AtOnce: 2, Queue: 3})
 		slow := func(context.Context) error { time.Sleep(4 * time.Second); return nil }
 		if err := g.Do(t.Context(), slow); err != nil { // so long do they take
@@ -77,7 +78,7 @@ func TestGateWithinItself(t *testing.T) {
 // An origin that slows down under load is asked for less at once, until it is as
 // quick as it should be, and for more again when it has recovered.
 func TestGateAdapts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		g := node.NewGate(node.Limits{AtOnce: 64, Target: 50 * time.Millisecond})
 		var inside, capacity atomic.Int64
 		capacity.Store(8)

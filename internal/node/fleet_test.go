@@ -49,7 +49,7 @@ type fleet struct {
 // call inDomains.
 func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		s := events.DefaultSettings()
 		s.Lease = lease
 		test(t, &fleet{t: t, stream: memlog.NewStream(), settings: s})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 )
 
@@ -20,7 +21,7 @@ func record(t testing.TB, c ...events.Change) []byte {
 
 // A frozen log is its source up to a place, and then what was published to it.
 func TestFrozen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		h := newHistory(t)
 		for range 9 {
 			h.add(fence(events.Scope{All: true})) // 2 to 10

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 )
 
@@ -66,7 +66,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		h := newHistory(t) // 1, at 0 s
 		begin := time.Now()
 		for range 9 { // 2 to 10, at 1 to 9 min
@@ -115,7 +115,7 @@ type emptySource struct{ *history }
 func (emptySource) Bounds(context.Context) (first, last events.Mark, err error) { return }
 
 func TestRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		h := newHistory(t)
 		for range 999 {
 			h.add(fence(events.Scope{Keys: []string{"k"}}))

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/warmer"
 	"github.com/raptorflow/tercet/internal/warmer/hotset"
@@ -95,7 +96,7 @@ type rig struct {
 // run starts a warmer of n partitions on virtual time; a key's last byte picks
 // its partition.
 func run(t *testing.T, n int, c warmer.Config, body func(*rig)) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		hot, err := hotset.New(warmer.DefaultHotset(100))
 		if err != nil {
 			t.Fatal(err)

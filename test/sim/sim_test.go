@@ -6,8 +6,9 @@ import (
 	"os"
 	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 )
 
 var (
@@ -35,7 +36,7 @@ func run(t *testing.T, seed uint64) (r *Result) {
 		os.Exit(2)
 	})
 	defer watch.Stop()
-	synctest.Test(t, func(*testing.T) { r = Run(seed) })
+	clocktest.Bubble(t, func(*testing.T) { r = Run(seed) })
 	return r
 }
 

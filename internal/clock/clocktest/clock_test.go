@@ -9,7 +9,7 @@ import (
 )
 
 func TestClockFollowsVirtualTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		c := clocktest.New()
 		before := c.Now()
 		fired := false

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/memlog"
@@ -76,7 +77,7 @@ func wantOutcome(t *testing.T, err, outcome, cause error) {
 }
 
 func TestArrivalsGatherWhileOneIsOnItsWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		began := time.Now()
 		var all sync.WaitGroup
@@ -109,7 +110,7 @@ func TestArrivalsGatherWhileOneIsOnItsWay(t *testing.T) {
 }
 
 func TestChangesOfOneAppendStayTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		var all sync.WaitGroup
 		for i := range 50 {
@@ -135,7 +136,7 @@ func TestChangesOfOneAppendStayTogether(t *testing.T) {
 // Fences go first, since a fence must not stand behind a put of its key; a key
 // that is put twice needs two records.
 func TestConflictBeginsTheNextRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		for _, c := range []events.Change{put("x"), put("a"), fence("b"), fence("a"), put("c"), put("c")} {
 			go func() { _, _, _ = f.Append(t.Context(), c) }()
@@ -166,7 +167,7 @@ func TestConflictBeginsTheNextRecord(t *testing.T) {
 
 // A mix of puts and broad fences must not fall apart into small records.
 func TestPutsAndBroadFencesShareARecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		var all sync.WaitGroup
 		for i := range 100 {
@@ -188,7 +189,7 @@ func TestPutsAndBroadFencesShareARecord(t *testing.T) {
 }
 
 func TestRecordsStayWithinTheirBound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{MaxBytes: 1000})
 		var all sync.WaitGroup
 		for i := range 100 {
@@ -211,7 +212,7 @@ func TestRecordsStayWithinTheirBound(t *testing.T) {
 }
 
 func TestQueuedAppendIsTakenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		go func() { _, _, _ = f.Append(t.Context(), fence("first")) }()
 		synctest.Wait()
@@ -229,7 +230,7 @@ func TestQueuedAppendIsTakenBack(t *testing.T) {
 }
 
 func TestOneWhoLeavesDisturbsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		go func() { _, _, _ = f.Append(t.Context(), fence("first")) }()
 		synctest.Wait()
@@ -256,7 +257,7 @@ func TestOneWhoLeavesDisturbsNobody(t *testing.T) {
 }
 
 func TestNobodyWaitsForAnAbandonedRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, memlog.Faults{Publish: func(id events.ID, _ int) (memlog.Fate, time.Duration) {
 			if id.Counter <= 2 {
 				return memlog.RequestLost, rtt
@@ -301,7 +302,7 @@ func TestTooLargeOrInvalidIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{MaxQueue: 2})
 		for i := range 3 {
 			go func() { _, _, _ = f.Append(t.Context(), fence(fmt.Sprint(i))) }()
@@ -316,7 +317,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestDrainWaitsForAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, slow, groupcommit.Config{})
 		for i := range 10 {
 			go func() {
@@ -347,7 +348,7 @@ func TestDrainWaitsForAll(t *testing.T) {
 }
 
 func TestCloseTurnsBackWhoWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		f := start(t, mute, groupcommit.Config{})
 		ctx, leave := context.WithCancel(t.Context())
 		var all sync.WaitGroup

@@ -2,8 +2,8 @@ package logtest
 
 import (
 	"testing"
-	"testing/synctest"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 )
 
@@ -41,7 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 func RunVirtual(t *testing.T, open func(t *testing.T) Harness) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { c.run(t, open(t)) })
+			clocktest.Bubble(t, func(t *testing.T) { c.run(t, open(t)) })
 		})
 	}
 }

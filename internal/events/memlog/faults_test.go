@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/memlog"
 )
@@ -35,7 +36,7 @@ func TestFates(t *testing.T) {
 		{"answer lost", memlog.AnswerLost, events.ErrIndeterminate, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			clocktest.Bubble(t, func(t *testing.T) {
 				s := memlog.NewStream()
 				l := s.Connect(fate(c.fate))
 				defer l.Close()
@@ -64,7 +65,7 @@ func count(s *memlog.Stream) int {
 
 // Nothing rests on the duplicate window: after it, a retry lands twice.
 func TestForgottenIdentityLandsTwice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		s := memlog.NewStream()
 		l := s.Connect(fate(memlog.AnswerLost))
 		defer l.Close()
@@ -80,7 +81,7 @@ func TestForgottenIdentityLandsTwice(t *testing.T) {
 }
 
 func TestCutAndHeal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		s := memlog.NewStream()
 		l := s.Connect(memlog.Faults{})
 		defer l.Close()
@@ -132,7 +133,7 @@ func TestDriftEndsFollow(t *testing.T) {
 
 // A stream that is away for a while is waited for.
 func TestMissingStreamIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		s := memlog.NewStream()
 		l := s.Connect(memlog.Faults{})
 		defer l.Close()

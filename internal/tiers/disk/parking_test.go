@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
@@ -93,7 +94,7 @@ func TestDeathFreesReaders(t *testing.T) {
 // What pebble would try again, at once and for ever, waits once the store is
 // dead, until pebble is told to end.
 func TestDeadStoreDoesNotTryAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		d := newDeath(discard, time.Second)
 		fault := faults(syscall.ENOSPC, func(errorfs.Op) bool { return true })
 		fault.On()

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/headroom"
@@ -92,7 +93,7 @@ func TestNothingOlderWhileSizesChange(t *testing.T) {
 // again when there has been room for a minute: not before, and not to be
 // chased away at once.
 func TestYield(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		const mib = 1 << 20
 		c := newCache(t, memory.Config{Bytes: 64 * mib})
 		var others atomic.Uint64 // what the rest of the process uses

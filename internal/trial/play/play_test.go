@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/trial/input"
@@ -202,7 +202,7 @@ func (oneRow) View(string, func(string) string) input.View { return input.View{R
 
 func playFake(t *testing.T, broken fault) (s Summary, f *fake, said string, err error) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		w := workload()
 		var origin *Origin
 		var arrivals *Arrivals
@@ -285,7 +285,7 @@ func TestFailureEndsTheRun(t *testing.T) {
 }
 
 func TestCancelEndsTheRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		w := workload()
 		f, origin, arrivals := newFake(w, sound)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

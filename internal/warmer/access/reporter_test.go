@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/warmer/access"
 	"github.com/raptorflow/tercet/internal/warmer/wire"
 )
@@ -36,7 +37,7 @@ func (b *inbox) PublishAccess(_ context.Context, data []byte) error {
 }
 
 func run(t *testing.T, c access.Config, body func(*access.Reporter, *inbox)) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		c.Node = "n1"
 		b := &inbox{}
 		r, err := access.New(b, c)

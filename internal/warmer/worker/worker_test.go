@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/raptorflow/tercet/internal/clock/clocktest"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/warmer/wire"
 	"github.com/raptorflow/tercet/internal/warmer/worker"
@@ -97,7 +98,7 @@ func (f reload) Reload(ctx context.Context, key string, at events.Position) erro
 
 // run gives body a running worker on virtual time.
 func run(t *testing.T, c worker.Config, f reload, body func(*stack, *worker.Worker)) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		s := &stack{arrived: make(chan struct{}, 1)}
 		w, err := worker.New(s, f, c)
 		if err != nil {
@@ -259,7 +260,7 @@ func TestALoadEndsWithItsDeadline(t *testing.T) {
 }
 
 func TestStoppingHandsBackAndWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	clocktest.Bubble(t, func(t *testing.T) {
 		s := &stack{arrived: make(chan struct{}, 1)}
 		var ended atomic.Bool
 		w, err := worker.New(s, reload(func(ctx context.Context, _ string, _ events.Position) error {
