@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -88,5 +89,23 @@ func TestCheckers(t *testing.T) {
 				t.Error("the judgement does not say why")
 			}
 		})
+	}
+}
+
+// A wrong history can be drawn.
+func TestPicture(t *testing.T) {
+	err := Strong([]Op{at(1, 2, Write, 1, Done), at(3, 4, Write, 2, Done), at(5, 6, Read, 1, Done)})
+	wrong, ok := errors.AsType[*Wrong](err)
+	if !ok {
+		t.Fatalf("the judgement is %v", err)
+	}
+	var b strings.Builder
+	if err := wrong.Picture(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<svg", "write 2", "strong → 1"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the picture has no %q", want)
+		}
 	}
 }

@@ -90,10 +90,12 @@ func judge(name string, ops []Op, takes func(Op) bool, split func(Op) []input, m
 		Step: func(state, in, _ any) (bool, any) { return m.step(state, in.(input)) },
 	}
 	for key, h := range byKey {
-		switch got := porcupine.CheckOperationsTimeout(spec, h, patience); got {
-		case porcupine.Ok:
-		default:
-			return fmt.Errorf("%s: the history of %s is %s:\n%s", name, key, got, tell(h, spec))
+		if got := porcupine.CheckOperationsTimeout(spec, h, patience); got != porcupine.Ok {
+			return &Wrong{
+				text:    fmt.Sprintf("%s: the history of %s is %s:\n%s", name, key, got, tell(h, spec)),
+				spec:    spec,
+				history: h,
+			}
 		}
 	}
 	return nil
