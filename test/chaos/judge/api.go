@@ -34,9 +34,8 @@ type Case struct {
 	workload.Record
 	Faults  []Fault
 	Samples []gauge.Sample
-	// Ended is when clients stopped; Lease and Bound are the domain's and the
-	// workload's.
-	Ended, Lease, Bound time.Duration
+	// Ended is when clients stopped.
+	Ended time.Duration
 	// Expect names the judges that must have something to judge; nil: all that a
 	// workload with these faults gives something to.
 	Expect []string
