@@ -241,7 +241,9 @@ func (c *caller) kill(ctx context.Context, key string, everywhere bool) {
 	s := c.surface()
 	o := c.begin(s, history.Invalidate, key)
 	o.Value = c.w.value.Add(1)
-	c.end(o, s.invalidate(ctx, c.scope(key), c.token, everywhere))
+	sc := c.scope(key)
+	o.All = sc.All
+	c.end(o, s.invalidate(ctx, sc, c.token, everywhere))
 }
 
 func (c *caller) scope(key string) events.Scope {
@@ -346,7 +348,9 @@ func (c *caller) change(ctx context.Context, l Lane) {
 		s := c.surface()
 		o := c.begin(s, history.Invalidate, key)
 		o.Value = n
-		a := s.invalidate(ctx, c.scope(key), c.token, false)
+		sc := c.scope(key)
+		o.All = sc.All
+		a := s.invalidate(ctx, sc, c.token, false)
 		c.end(o, a)
 		f.Landed = c.w.now()
 		if a.outcome == history.Done {
@@ -382,14 +386,8 @@ func (c *caller) herding(ctx context.Context) {
 		s := c.surface()
 		o := c.begin(s, history.Invalidate, keyOf(Herd, 0, 0))
 		a := s.invalidate(ctx, events.Scope{All: true}, c.token, false)
-		o.Level = "all"
+		o.All = true
 		c.end(o, a)
-		c.w.mu.Lock()
-		for n := range c.w.mix.Keys {
-			key := keyOf(Herd, times, n)
-			c.w.commits[key] = append(c.w.commits[key], Fence{Called: time.Duration(o.Call), Landed: c.w.now()})
-		}
-		c.w.mu.Unlock()
 		return
 	}
 	key := keyOf(Herd, times, c.dice.IntN(c.w.mix.Keys))

@@ -30,6 +30,8 @@ type observer struct {
 	// already makes later ones superfluous.
 	newest map[string]events.Position
 	epochs []Epoch
+	// live: what is applied now happens now, and is not what the log had before.
+	live   bool
 	fenced map[string]time.Duration
 }
 
@@ -48,6 +50,12 @@ func newObserver(now func() time.Duration) *observer {
 		now: now, keys: map[string]map[string]bool{}, order: history.Order{}, fences: map[string][]Fence{},
 		newest: map[string]events.Position{}, fenced: map[string]time.Duration{},
 	}
+}
+
+func (o *observer) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.live = true
 }
 
 // knows makes a key one whose fences count, from before its first write on.
@@ -83,7 +91,9 @@ func (o *observer) apply(partition int, mark events.Mark, changes []events.Chang
 		case *events.EpochChange:
 			p.number++
 			p.ids[c.Epoch] = p.number
-			o.epochs = append(o.epochs, Epoch{partition, c.Epoch, p.number, now, c.Why})
+			if o.live {
+				o.epochs = append(o.epochs, Epoch{partition, c.Epoch, p.number, now, c.Why})
+			}
 			o.fence(partition, &events.Scope{All: true}, p.place(mark), now)
 		case *events.Put:
 			if e, err := tiers.Parse(c.Entry); err == nil {

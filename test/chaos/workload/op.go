@@ -34,6 +34,8 @@ type Op struct {
 	Trouble string
 	// Strange says what is wrong with the value by itself; empty: nothing.
 	Strange string
+	// All: it invalidated everything, not its key alone.
+	All bool
 	// Epoch is that of the key's partition when it was answered, as the answer's
 	// token told; 0: it did not.
 	Epoch events.Epoch

@@ -94,6 +94,7 @@ func (w *Workload) join(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	w.observer.begin()
 	for i := range w.mix.Embedded {
 		nats, redis := w.cfg.NATSURL, w.cfg.RedisURL
 		if w.cfg.Embedded != nil {
