@@ -34,12 +34,14 @@ type Case struct {
 	workload.Record
 	Faults  []Fault
 	Samples []gauge.Sample
-	// Ended is when clients stopped; Lease and Bound are the domain's and the
-	// workload's.
-	Ended, Lease, Bound time.Duration
+	// Ended is when clients stopped.
+	Ended time.Duration
 	// Expect names the judges that must have something to judge; nil: all that a
 	// workload with these faults gives something to.
 	Expect []string
+	// Epoch says whether the log's history may change: never, required, or
+	// allowed, which is the default.
+	Epoch  string
 	Limits Limits
 }
 
@@ -53,6 +55,19 @@ type Limits struct {
 	// Growth is by how much a process's memory may grow from the first third of
 	// a run to the last, as a factor; default 1.5. It counts above 64 MiB.
 	Growth float64 `yaml:"growth"`
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Unavailable == 0 {
+		l.Unavailable = time.Minute
+	}
+	if l.Recovery == 0 {
+		l.Recovery = time.Minute
+	}
+	if l.Growth == 0 {
+		l.Growth = 1.5
+	}
+	return l
 }
 
 // Verdict is one judge's.
