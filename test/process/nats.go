@@ -185,25 +185,34 @@ var natsBinary struct {
 	path string
 }
 
-// NATSBinary returns the path of a nats-server of the version that go.mod
-// pins. It is built once per version, into the user's cache directory;
-// TERCET_TEST_NATS_SERVER names another one. Debian's is years too old.
+// NATSBinary is [LocateNATS] for a test.
 func NATSBinary(t testing.TB) string {
 	t.Helper()
+	path, err := LocateNATS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// LocateNATS returns the path of a nats-server of the version that go.mod pins.
+// It is built once per version, into the user's cache directory;
+// TERCET_TEST_NATS_SERVER names another one. Debian's is years too old.
+func LocateNATS() (string, error) {
 	if path := os.Getenv("TERCET_TEST_NATS_SERVER"); path != "" {
-		return path
+		return path, nil
 	}
 	natsBinary.Lock()
 	defer natsBinary.Unlock()
 	if natsBinary.path != "" {
-		return natsBinary.path
+		return natsBinary.path, nil
 	}
 	path, err := buildNATS()
 	if err != nil {
-		t.Fatalf("build nats-server: %v\nor name one in TERCET_TEST_NATS_SERVER", err)
+		return "", fmt.Errorf("build nats-server: %w\nor name one in TERCET_TEST_NATS_SERVER", err)
 	}
 	natsBinary.path = path
-	return path
+	return path, nil
 }
 
 func buildNATS() (string, error) {

@@ -9,6 +9,7 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -163,12 +164,21 @@ func (p *Process) waitFor(what string, probe func() error) {
 	}
 }
 
-// FreePort returns a loopback TCP port that was free a moment ago. It lies below
+// FreePort is [PickPort] for a test.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := PickPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// PickPort returns a loopback TCP port that was free a moment ago. It lies below
 // the range that outgoing connections draw theirs from: otherwise a stranger's
 // connection could take the port of a server that is down for a moment, and a
 // client that dials it again and again could connect to itself.
-func FreePort(t testing.TB) int {
-	t.Helper()
+func PickPort() (int, error) {
 	const low, high = 10_000, 32_000
 	for range 1000 {
 		port := low + rand.IntN(high-low)
@@ -180,26 +190,40 @@ func FreePort(t testing.TB) int {
 			continue
 		}
 		l.Close()
-		return port
+		return port, nil
 	}
-	t.Fatal("find a free port: 1000 attempts failed")
-	return 0
+	return 0, errors.New("find a free port: 1000 attempts failed")
 }
 
 // handedOut holds the ports that this process gave away, by port.
 var handedOut sync.Map
 
-// binary finds an executable and says how to get it if there is none.
+// binary is [Locate] for a test.
 func binary(t testing.TB, env, name, hint string) string {
 	t.Helper()
+	path, err := Locate(env, name, hint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// LocateRedis returns the path of redis-server; REDIS_SERVER names another one.
+func LocateRedis() (string, error) { return Locate("REDIS_SERVER", "redis-server", redisHint) }
+
+const redisHint = "install Debian's package redis-server"
+
+// Locate finds an executable, in the environment variable env or on the path, and
+// says by hint how to get it if there is none.
+func Locate(env, name, hint string) (string, error) {
 	if path := os.Getenv(env); path != "" {
-		return path
+		return path, nil
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("%s is not installed (%v): %s, or name one in %s", name, err, hint, env)
+		return "", fmt.Errorf("%s is not installed (%w): %s, or name one in %s", name, err, hint, env)
 	}
-	return path
+	return path, nil
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

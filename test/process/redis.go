@@ -26,7 +26,7 @@ type RedisServer struct {
 // ends with the test.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	path := binary(t, "REDIS_SERVER", "redis-server", "install Debian's package redis-server")
+	path := binary(t, "REDIS_SERVER", "redis-server", redisHint)
 	port := FreePort(t)
 	all := append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", "no",

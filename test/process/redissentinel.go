@@ -29,7 +29,7 @@ func sentinelURL(first *RedisServer, others ...*RedisServer) string {
 // startSentinel starts a Sentinel that calls master dead after half a second.
 func startSentinel(t testing.TB, master *RedisServer, quorum int, replicas ...*RedisServer) *RedisServer {
 	t.Helper()
-	path := binary(t, "REDIS_SERVER", "redis-server", "install Debian's package redis-server")
+	path := binary(t, "REDIS_SERVER", "redis-server", redisHint)
 	dir := t.TempDir()
 	port := FreePort(t)
 	host, masterPort, _ := strings.Cut(master.addr, ":")

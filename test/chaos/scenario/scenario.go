@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/test/chaos/fleet"
+	"github.com/raptorflow/tercet/test/chaos/judge"
+	"github.com/raptorflow/tercet/test/chaos/workload"
 )
 
 // Scenario is one named run.
@@ -15,27 +17,9 @@ type Scenario struct {
 	// not counted.
 	Duration time.Duration `yaml:"duration"`
 	Fleet    fleet.Shape   `yaml:"fleet"`
-	Workload Workload      `yaml:"workload"`
+	Workload workload.Mix  `yaml:"workload"`
 	Faults   []Fault       `yaml:"faults"`
 	Expect   Expect        `yaml:"expect"`
-}
-
-// Workload is what clients do. Zero fields take their defaults from package
-// workload.
-type Workload struct {
-	// Clients is how many there are; each does one thing at a time.
-	Clients int `yaml:"clients"`
-	// Rate is how many operations all of them begin in a second, at most.
-	Rate float64 `yaml:"rate"`
-	// Keys is how many keys they share.
-	Keys int `yaml:"keys"`
-	// Skew is the exponent of the keys' popularity; 0: all alike.
-	Skew float64 `yaml:"skew"`
-	// Lag is how long the origin's replica, from which some loads are served, is
-	// behind.
-	Lag time.Duration `yaml:"lag"`
-	// Mix is the weight of each kind of operation; package workload names them.
-	Mix map[string]int `yaml:"mix"`
 }
 
 // Fault is one line of the schedule.
@@ -60,10 +44,9 @@ type Fault struct {
 type Expect struct {
 	// Epoch: never (the log's history must not change), allowed, or required.
 	Epoch string `yaml:"epoch"`
-	// Recovery is within what time after the last fault was healed every level
-	// must be served again.
-	Recovery time.Duration `yaml:"recovery"`
-	// LostAcknowledged allows that acknowledged records are gone from the log, as
-	// after a restore of a backup; it must then show as a changed epoch.
-	LostAcknowledged bool `yaml:"lost_acknowledged"`
+	// Limits are what unavailability, recovery and growth are held against.
+	Limits judge.Limits `yaml:"limits"`
+	// Judges are those that must have something to judge; none: all that the
+	// workload and the faults give something to.
+	Judges []string `yaml:"judges"`
 }

@@ -1,0 +1,123 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+)
+
+// Pid returns a process's id; 0: it does not run.
+func (f *Fleet) Pid(name string) int {
+	p, err := f.program(name)
+	if err != nil {
+		return 0
+	}
+	return p.pid()
+}
+
+// Data is the directory of a process's data.
+func (f *Fleet) Data(name string) string { return filepath.Join(f.config.Dir, name, "data") }
+
+// Log is the file that a process writes to.
+func (f *Fleet) Log(name string) string { return filepath.Join(f.config.Dir, name+".log") }
+
+// Kill ends a process at once (SIGKILL) and returns its id; 0: it did not run.
+func (f *Fleet) Kill(name string) (int, error) {
+	p, err := f.program(name)
+	if err != nil {
+		return 0, err
+	}
+	return p.kill(), nil
+}
+
+// Stop asks a process to end, and waits.
+func (f *Fleet) Stop(name string) (int, error) {
+	p, err := f.program(name)
+	if err != nil {
+		return 0, err
+	}
+	return p.stop(), nil
+}
+
+// Start starts a process that was ended, with the same data.
+func (f *Fleet) Start(name string) error {
+	p, err := f.program(name)
+	if err != nil {
+		return err
+	}
+	return p.start()
+}
+
+// Pause stops all threads of a process (SIGSTOP); Resume lets them go on.
+func (f *Fleet) Pause(ctx context.Context, name string) error {
+	p, err := f.program(name)
+	if err != nil {
+		return err
+	}
+	return p.pause(ctx)
+}
+
+// Resume lets a paused process go on. A process that was ended meanwhile stays so.
+func (f *Fleet) Resume(name string) error {
+	p, err := f.program(name)
+	if err != nil {
+		return err
+	}
+	return p.resume()
+}
+
+// Await waits until a process does what it is for: a member is ready, Redis
+// answers, all of NATS stores.
+func (f *Fleet) Await(ctx context.Context, name string) error {
+	p, err := f.program(name)
+	if err != nil {
+		return err
+	}
+	switch p.kind {
+	case NATS:
+		return f.AwaitNATS(ctx)
+	case Redis:
+		return f.AwaitRedis(ctx, name)
+	case Sentinel:
+		return nil
+	}
+	return f.AwaitReady(ctx, name)
+}
+
+// Change has a process's next lives run binary (empty: as before) with more
+// environment.
+func (f *Fleet) Change(name, binary string, env ...string) (undo func(), err error) {
+	p, err := f.program(name)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	path, was := p.path, p.env
+	if binary != "" {
+		p.path = filepath.Join(binary, filepath.Base(p.path))
+	}
+	p.env = append(append([]string(nil), was...), env...)
+	return func() {
+		p.mu.Lock()
+		p.path, p.env = path, was
+		p.mu.Unlock()
+	}, nil
+}
+
+// KillAll ends several processes at once, so that none sees another end.
+func (f *Fleet) KillAll(names []string) error {
+	ended := make(chan error, len(names))
+	for _, name := range names {
+		go func() {
+			_, err := f.Kill(name)
+			ended <- err
+		}()
+	}
+	for range names {
+		if err := <-ended; err != nil {
+			return fmt.Errorf("kill all: %w", err)
+		}
+	}
+	return nil
+}
