@@ -237,6 +237,16 @@ func (t packedTurns) Take(ctx context.Context, r turn.Request) (turn.Answer, err
 	return a, err
 }
 
+func (t packedTurns) TakeMany(ctx context.Context, rs []turn.Request) []turn.Taken {
+	all := t.Turns.TakeMany(ctx, rs)
+	for i := range all {
+		if all[i].Copy != nil {
+			all[i].Copy = t.p.OpenBytes(all[i].Copy)
+		}
+	}
+	return all
+}
+
 // packedLine carries packed values beside announcements. An owner keeps them
 // as the loader had them.
 type packedLine struct {

@@ -83,9 +83,10 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Rules are what the invalidators of the fleet have to be given: an event names
-// the row that has changed.
+// Rules are what the invalidators of domain chaos have to be given: an event
+// names the row that has changed.
 const Rules = `version: 1
+domains: [chaos]
 rules:
   - name: row-changed
     match: {type: chaos.row.changed}
