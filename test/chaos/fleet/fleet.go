@@ -49,6 +49,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		config: c, network: newNetwork(), natsFor: map[string][]string{}, redisFor: map[string]string{},
 		web: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	}
+	hush()
 	f.config.Shape.Fill()
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -250,6 +251,14 @@ func (f *Fleet) AwaitRedis(ctx context.Context, server string) error {
 		return err
 	})
 }
+
+// quiet keeps go-redis from writing to the harness's output what it also returns
+// as errors.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var hush = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
 
 // ask runs one command over a connection of its own; a list's elements have
 // blanks between them.
