@@ -18,8 +18,10 @@ type Scenario struct {
 	Duration time.Duration `yaml:"duration"`
 	Fleet    fleet.Shape   `yaml:"fleet"`
 	Workload workload.Mix  `yaml:"workload"`
-	Faults   []Fault       `yaml:"faults"`
-	Expect   Expect        `yaml:"expect"`
+	// Faults are on a schedule; Rotation plays others one after another.
+	Faults   []Fault  `yaml:"faults"`
+	Rotation Rotation `yaml:"rotation"`
+	Expect   Expect   `yaml:"expect"`
 }
 
 // Fault is one line of the schedule.
@@ -38,6 +40,24 @@ type Fault struct {
 	Jitter time.Duration `yaml:"jitter"`
 	// With are the kind's own parameters.
 	With map[string]string `yaml:"with"`
+}
+
+// Rotation plays faults one at a time, in an order that the seed makes and that
+// is another one in each round, until the run ends.
+type Rotation struct {
+	// Gap is how long nothing is wrong between two of them.
+	Gap    time.Duration `yaml:"gap"`
+	Faults []Fault       `yaml:"faults"`
+}
+
+// Last has the scenario go on for d. What is on the schedule is stretched or
+// shortened with it, how long each fault lasts is not.
+func (s *Scenario) Last(d time.Duration) {
+	for i := range s.Faults {
+		f := &s.Faults[i]
+		f.At = time.Duration(float64(f.At) * float64(d) / float64(s.Duration))
+	}
+	s.Duration = d
 }
 
 // Expect is what the scenario allows.

@@ -1,0 +1,74 @@
+package scenario_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/raptorflow/tercet/test/chaos/fault"
+	"github.com/raptorflow/tercet/test/chaos/scenario"
+)
+
+// What ships can be read, and between them the scenarios inject every fault.
+func TestLibrary(t *testing.T) {
+	used := map[string]bool{}
+	for _, name := range scenario.Names() {
+		s, err := scenario.Load(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if s.Name != name {
+			t.Errorf("%s.yaml calls itself %s", name, s.Name)
+		}
+		for _, f := range append(s.Faults, s.Rotation.Faults...) {
+			used[f.Fault] = true
+		}
+	}
+	for _, k := range fault.Kinds() {
+		if !used[k.Name] {
+			t.Errorf("no scenario injects %s", k.Name)
+		}
+	}
+}
+
+// A mistake is told with its line.
+func TestMistakes(t *testing.T) {
+	const head = "name: a\nwhy: b\nduration: 10s\nfaults:\n"
+	for name, c := range map[string]struct {
+		text string
+		line int
+	}{
+		"no such fault":     {head + "  - {fault: kill, target: any node}\n  - {fault: shout, target: any node}\n", 6},
+		"no target":         {head + "  - {fault: kill}\n", 5},
+		"no such parameter": {head + "  - {fault: cut, target: a|b, with: {colour: red}}\n", 5},
+		"after the end":     {head + "  - fault: kill\n    target: any node\n    at: 11s\n", 7},
+		"negative":          {head + "  - {fault: kill, target: any node, for: -1s}\n", 5},
+		"no such epoch":     {"name: a\nwhy: b\nduration: 10s\nexpect:\n  epoch: perhaps\n", 5},
+	} {
+		_, err := scenario.Parse("a.yaml", []byte(c.text))
+		var wrong *scenario.Error
+		if !errors.As(err, &wrong) || wrong.Line != c.line || wrong.File != "a.yaml" {
+			t.Errorf("%s: %v, want line %d", name, err, c.line)
+		}
+	}
+	if _, err := scenario.Parse("a.yaml", []byte("nam: a\n")); err == nil {
+		t.Error("a key that is not known was taken")
+	}
+	if _, err := scenario.Load("nothing"); !errors.Is(err, scenario.ErrUnknown) {
+		t.Errorf("%v, want %v", err, scenario.ErrUnknown)
+	}
+}
+
+// A longer run has its faults further apart.
+func TestLast(t *testing.T) {
+	s, err := scenario.Load("smoke")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := s.Faults[1].At
+	s.Last(2 * s.Duration)
+	if got := s.Faults[1].At; got != 2*at || s.Duration != 50*time.Second {
+		t.Errorf("its second fault is at %v of %v", got, s.Duration)
+	}
+}
