@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/raptorflow/tercet/test/chaos/judge"
-	"github.com/raptorflow/tercet/test/chaos/workload"
 	"github.com/raptorflow/tercet/test/history"
 )
 
