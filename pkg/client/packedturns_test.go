@@ -60,7 +60,11 @@ func TestCopiesBesideTurnsAreOpened(t *testing.T) {
 			t.Errorf("copy %d holds %.40q (%v)", i, c, err)
 		}
 	}
-	turns = packedTurns{lyingBeside{copy: packed[:len(packed)-1]}, p}
+	small, err := pack.New(pack.Config{Domain: "shop", MaxPayload: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	turns = packedTurns{lyingBeside{copy: packed}, small}
 	for _, a := range turns.TakeMany(t.Context(), make([]turn.Request, 1)) {
 		if a.Copy != nil {
 			t.Errorf("what does not open is handed over: %.40q", a.Copy)

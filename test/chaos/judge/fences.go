@@ -195,3 +195,14 @@ func (ct *court) values(v *Verdict) {
 		}
 	}
 }
+
+// Ages returns for each operation how long the value that it read had been dead
+// when it was called; 0: it had not, or it is no read.
+func (c *Case) Ages() []time.Duration {
+	ct := newCourt(*c)
+	out := make([]time.Duration, len(ct.Ops))
+	for i, o := range ct.Ops {
+		out[i] = ct.age(o)
+	}
+	return out
+}

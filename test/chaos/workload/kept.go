@@ -14,9 +14,9 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
-// ReadKept reads the whole log once more, past all members, and returns which
+// readKept reads the whole log once more, past all members, and returns which
 // values it still has, by key.
-func (w *Workload) ReadKept(ctx context.Context) (map[string]map[int64]bool, error) {
+func (w *Workload) readKept(ctx context.Context) (map[string]map[int64]bool, error) {
 	nc, err := nats.Connect(w.cfg.NATSURL, nats.MaxReconnects(-1))
 	if err != nil {
 		return nil, fmt.Errorf("read the log: %w", err)

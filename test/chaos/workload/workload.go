@@ -33,6 +33,8 @@ type Workload struct {
 	awaited  map[string][]awaited
 	surges   map[Surge]time.Duration // until when
 	herd     int                     // how often the herd was let loose
+	kept     map[string]map[int64]bool
+	keptErr  string
 }
 
 // awaited is a fence that an event will bring.
@@ -151,19 +153,33 @@ func (w *Workload) resolve(ctx context.Context) {
 	}
 }
 
-// Settled waits until the fences of all accepted events were seen.
+// Settled waits until the fences of all accepted events were seen, and then reads
+// what the log has kept. Call it when Run has returned.
 func (w *Workload) Settled(ctx context.Context) error {
+	err := w.awaitFences(ctx)
+	reading, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer done()
+	kept, failed := w.readKept(reading)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kept = kept; failed != nil {
+		w.keptErr = failed.Error() // the judge says so
+	}
+	return err
+}
+
+func (w *Workload) awaitFences(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if missing := w.unfenced(); missing == 0 {
+		missing := w.unfenced()
+		if missing == 0 {
 			return nil
-		} else {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return fmt.Errorf("%d domain events were accepted and have no fence: %w", missing, ctx.Err())
-			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d domain events were accepted and have no fence: %w", missing, ctx.Err())
 		}
 	}
 }
@@ -205,7 +221,7 @@ func (w *Workload) Record() Record {
 	defer o.mu.Unlock()
 	r := Record{
 		Fences: map[string][]Fence{}, Places: o.order, Epochs: o.epochs, Accepted: w.accepted, Fenced: o.fenced,
-		Partitions: o.partitions, Lease: w.cfg.Lease,
+		Partitions: o.partitions, Lease: w.cfg.Lease, Kept: w.kept, KeptErr: w.keptErr,
 	}
 	for key, fences := range o.fences {
 		if l := LaneOf(key); l == Register || l == Everywhere {
