@@ -68,6 +68,25 @@ mutants: ## Take the protocol's remedies away one by one: a test must notice eac
 sim: ## Simulate SEEDS (10000) fleets in virtual time, from seed FIRST (1) on
 	go test ./test/sim -count 1 -v -timeout 24h -run TestSeeds -seeds $(SEEDS) -first $(FIRST)
 
+# make chaos plays the fixed set; SCENARIO=links SEED=7 DURATION=2m one of them.
+# The fault "upgrade" needs another build of the same sources: one without
+# symbols. UPGRADE=directory names an older release instead.
+CHAOS_SEED := $(if $(SEED),--seed $(SEED))
+CHAOS_ARGS := $(SCENARIO) $(CHAOS_SEED) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+UPGRADE ?= build/chaos/upgrade
+
+.PHONY: chaos
+chaos: build build/chaos/upgrade ## Break a fleet of real processes and judge what its clients saw (SCENARIO=links SEED=7 DURATION=2m)
+	bin/tercet chaos --bin bin --upgrade $(UPGRADE) $(CHAOS_ARGS)
+
+.PHONY: soak
+soak: build build/chaos/upgrade ## All faults in rotation for HOURS (1)
+	bin/tercet chaos --bin bin --upgrade $(UPGRADE) soak --duration $(or $(HOURS),1)h $(CHAOS_SEED) $(ARGS)
+
+.PHONY: build/chaos/upgrade
+build/chaos/upgrade:
+	@mkdir -p $@ && go build -ldflags=-s -o $@/ ./cmd/node
+
 .PHONY: bench
 bench: ## Measure our paths beside the raw libraries
 	cd bench && go run . $(ARGS)

@@ -169,3 +169,7 @@ func lineOf(n *yaml.Node, at []any) int {
 	}
 	return n.Line
 }
+
+// Fixed are the scenarios of `make chaos`: between them they inject every fault,
+// in less than ten minutes.
+func Fixed() []string { return []string{"processes", "links", "history", "redis", "disks", "pressure"} }

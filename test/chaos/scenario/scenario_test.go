@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 
 // What ships can be read, and between them the scenarios inject every fault.
 func TestLibrary(t *testing.T) {
-	used := map[string]bool{}
+	used, fixed := map[string]bool{}, map[string]bool{}
+	var whole time.Duration
 	for _, name := range scenario.Names() {
 		s, err := scenario.Load(name)
 		if err != nil {
@@ -23,12 +25,23 @@ func TestLibrary(t *testing.T) {
 		}
 		for _, f := range append(s.Faults, s.Rotation.Faults...) {
 			used[f.Fault] = true
+			fixed[f.Fault] = fixed[f.Fault] || slices.Contains(scenario.Fixed(), name)
+		}
+		if slices.Contains(scenario.Fixed(), name) {
+			whole += s.Duration
 		}
 	}
 	for _, k := range fault.Kinds() {
 		if !used[k.Name] {
 			t.Errorf("no scenario injects %s", k.Name)
 		}
+		if !fixed[k.Name] {
+			t.Errorf("make chaos does not inject %s", k.Name)
+		}
+	}
+	// Starting, settling and judging come to half as much.
+	if most := 7 * time.Minute; whole > most {
+		t.Errorf("make chaos plays for %v, want at most %v", whole, most)
 	}
 }
 
