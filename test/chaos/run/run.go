@@ -133,12 +133,8 @@ func (o *Outcome) play(ctx, starting context.Context, c Config, f *fleet.Fleet) 
 		trouble = errors.Join(trouble, err)
 	}
 	unwatch()
-	record := w.Record()
-	if record.Kept, err = w.ReadKept(settling); err != nil {
-		record.KeptErr = err.Error()
-	}
 	o.Case = judge.Case{
-		Record: record, Faults: s.timeline(), Samples: <-watched, Ended: ended,
+		Record: w.Record(), Faults: s.timeline(), Samples: <-watched, Ended: ended,
 		Expect: c.Scenario.Expect.Judges, Epoch: c.Scenario.Expect.Epoch, Limits: c.Scenario.Expect.Limits,
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
