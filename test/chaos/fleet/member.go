@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -159,7 +160,17 @@ const readyWithin = 90 * time.Second
 
 // AwaitReady waits until a member would serve.
 func (f *Fleet) AwaitReady(ctx context.Context, name string) error {
-	err := await(ctx, readyWithin, func() error { return f.Ready(ctx, name) })
+	ended := false
+	err := await(ctx, readyWithin, func() error {
+		err := f.Ready(ctx, name)
+		if ended = err != nil && f.Pid(name) == 0; ended {
+			return nil // it won't be any more
+		}
+		return err
+	})
+	if ended {
+		err = errors.New("it has ended")
+	}
 	if err != nil {
 		return fmt.Errorf("%s is not ready: %w; see %s.log", name, err, filepath.Join(f.config.Dir, name))
 	}

@@ -74,7 +74,7 @@ func (f *Fleet) configureNATS(s *natsServer, routes []string) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nping_interval: \"5s\"\njetstream {\n  store_dir: %q\n", s.name, loopback(s.client), disk)
+	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nping_interval: \"5s\"\njetstream {\n  max_file_store: 4GB\n  max_memory_store: 256MB\n  store_dir: %q\n", s.name, loopback(s.client), disk)
 	if f.config.Shape.Sync == "always" {
 		b.WriteString("  sync_interval: always\n")
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -51,7 +53,7 @@ func (p *program) start() error {
 	defer log.Close()
 	cmd := exec.Command(p.path, p.args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
-	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Env = append(environment(), p.env...)
 	// It must not outlive a harness that was killed itself, nor end by a
 	// person's interrupt before the harness has ended it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -62,6 +64,12 @@ func (p *program) start() error {
 	p.cmd, p.done, p.wanted = cmd, done, false
 	go p.watch(cmd, done)
 	return nil
+}
+
+// environment is the harness's own, without the settings of Tercet that a person
+// may have there.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TERCET_") })
 }
 
 // watch waits for the end of a life and notes one that nobody asked for.
