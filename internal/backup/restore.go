@@ -297,7 +297,7 @@ func RollBack(ctx context.Context, nc *nats.Conn, dir string) error {
 		return err
 	}
 	for _, l := range m.Logs {
-		if err := js.DeleteStream(ctx, l.Stream); err != nil {
+		if err := js.DeleteStream(ctx, l.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("delete stream %s: %w", l.Stream, err)
 		}
 		f, err := os.Open(l.path(dir))
