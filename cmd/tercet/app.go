@@ -79,7 +79,7 @@ func (a *app) command() *cobra.Command {
 		"  --json, --timeout, --domain, --nats-url and the other settings: see tercet --help", 1))
 	root.AddCommand(a.domainCommand(), a.getCommand(), a.setCommand(), a.invalidateCommand(),
 		a.publishCommand(), a.rulesCommand(), a.tailCommand(), a.replayCommand(), a.explainCommand(), a.diffCommand(),
-		a.auditCommand(), a.bracketsCommand(), a.deadCommand(), a.snapshotCommand(), a.tierCommand(), a.drillCommand(), trial.Command())
+		a.auditCommand(), a.bracketsCommand(), a.deadCommand(), a.snapshotCommand(), a.tierCommand(), a.drillCommand(), a.chaosCommand(), trial.Command())
 	// Each command is a file, and adds itself here.
 	for _, c := range root.Commands() {
 		c.Flags().SortFlags = false

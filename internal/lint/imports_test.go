@@ -153,8 +153,13 @@ var laws = []law{
 		why: "commands are the outermost ring: they import, nobody imports them",
 	},
 	{
-		in: []string{"pkg/...", "internal/..."}, except: []string{"internal/trial/...", "internal/chaos/..."}, never: []string{module + "/test/..."},
+		in: []string{"pkg/...", "internal/...", "cmd/..."}, except: []string{"internal/trial/...", "internal/chaos/...", "cmd/tercet"}, never: []string{module + "/test/..."},
 		why: "what ships does not stand on what tests it",
+	},
+	{
+		in:    []string{"cmd/tercet"},
+		never: []string{module + "/test/exhaustive/...", module + "/test/history/...", module + "/test/mutants/...", module + "/test/process/...", module + "/test/sim/..."},
+		why:   "tercet chaos plays scenarios for users, and stands on test/chaos alone for that",
 	},
 	{
 		in: []string{"internal/..."}, except: []string{"internal/trial/..."}, never: []string{module + "/pkg/..."},
@@ -260,6 +265,8 @@ func TestImportLawRefuses(t *testing.T) {
 		"pkg/httpcache/a.go: nats":             importing("github.com/nats-io/nats.go"),
 		"pkg/client/a.go: command":             importing(module + "/cmd/node"),
 		"pkg/client/a.go: tests":               importing(module + "/test/process"),
+		"cmd/node/a.go: tests":                 importing(module + "/test/chaos/run"),
+		"cmd/tercet/a.go: other tests":         importing(module + "/test/process"),
 		"pkg/sqlbracket/a.go: driver":          importing("github.com/jackc/pgx/v5/stdlib"),
 		"internal/invalidator/rules/a.go: net": importing("net/http"),
 		"internal/node/a.go: testing":          importing("testing"),
@@ -271,6 +278,7 @@ func TestImportLawRefuses(t *testing.T) {
 		"internal/node/a_test.go: test":       importing(module + "/internal/events/memlog"),
 		"internal/events/jslog/a.go: adapter": importing("github.com/nats-io/nats.go"),
 		"cmd/node/a.go: command":              importing("github.com/nats-io/nats.go"),
+		"cmd/tercet/a.go: chaos":              importing(module + "/test/chaos/run"),
 	})
 }
 

@@ -124,6 +124,12 @@ func (c *caller) surface() surface {
 		return c.w.members[x-2*len(nodes)]
 	}
 	e := nodes[x/2]
+	switch { // a node that speaks one protocol only
+	case e.HTTP == "":
+		x = 0
+	case e.RESP == "":
+		x = 1
+	}
 	if _, ok := c.ways[e]; !ok {
 		c.ways[e] = [2]surface{newRESP(e), newHTTP(e, c.w.cfg.Domain)}
 	}

@@ -55,6 +55,7 @@ func New(ctx context.Context, c Config) (*Workload, error) {
 	}
 	w.observer = newObserver(w.now)
 	if w.mix.ReadOnly {
+		w.observer.partitions = 1 // nobody judges what is read
 		return w, nil
 	}
 	if err := w.join(ctx); err != nil {
