@@ -112,6 +112,7 @@ const (
 	WitnessDigestIgnored
 	WitnessRaisedUncompared
 	LeftForGood
+	BehindForGood
 	OldWitnessTrusted
 	BaselessIsFresh
 	FreshBeforeWitness
@@ -344,7 +345,8 @@ var all = [...]Info{
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
 	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
-	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0015", "an epoch counts as left although the log has lost what ended it"},
+	BehindForGood:            {BehindForGood, "behind-for-good", "H3, ADR 0018", "a node that began anew goes on in an epoch although it knows later ones that the log has lost"},
+	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0018", "an epoch counts as left although the log has lost what ended it"},
 	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
 	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
