@@ -117,3 +117,23 @@ func TestDropDuringAStall(t *testing.T) {
 	}
 	check()
 }
+
+// What the writer has begun to write takes in nothing more: it would be seen, and
+// never written.
+func TestBegunCommitIsClosed(t *testing.T) {
+	s := open1(t, Config{})
+	release := make(chan struct{})
+	stuck := &hang{begun: make(chan struct{}), until: release}
+	s.jobs <- stuck
+	<-stuck.begun
+	defer close(release)
+	b := s.Batch(0)
+	b.FenceKey("first", 1)
+	mustCommit(t, b)
+	s.pending.begin(s.pending.commits[0])
+	b.FenceKey("second", 2)
+	mustCommit(t, b)
+	if n := s.pending.n.Load(); n != 2 {
+		t.Fatalf("%d commits wait, want 2: one that is begun, and the next", n)
+	}
+}
