@@ -177,6 +177,8 @@ const (
 	BatchTakesNoTurns
 	BatchWaitsFirst
 	CursorsOutliveWrites
+	CommitsNotJoined
+	BegunCommitJoined
 	FloorStaysWhenRowsGo
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
@@ -411,6 +413,8 @@ var all = [...]Info{
 	BatchTakesNoTurns:        {BatchTakesNoTurns, "batch-takes-no-turns", "G10", "keys that miss together are loaded by every node that misses them"},
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
+	CommitsNotJoined:         {CommitsNotJoined, "commits-not-joined", "P49", "a node applies the log no faster than its disk takes small writes"},
+	BegunCommitJoined:        {BegunCommitJoined, "begun-commit-joined", "G1, G7", "fences are added to a write that is under way, and never written"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},
