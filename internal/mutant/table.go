@@ -166,6 +166,7 @@ const (
 	NotModifiedRenewsBirth
 	PreviousUnjudged
 	JitterLengthens
+	AnyStream
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
@@ -398,6 +399,7 @@ var all = [...]Info{
 	NotModifiedRenewsBirth:   {NotModifiedRenewsBirth, "not-modified-renews-birth", "P27, P29", "a value that its origin has found unchanged is born when that was learnt, not when it was asked"},
 	PreviousUnjudged:         {PreviousUnjudged, "previous-unjudged", "P29", "a loader may call a copy unchanged that a hard fence has killed"},
 	JitterLengthens:          {JitterLengthens, "jitter-lengthens", "P34", "jitter makes lives longer"},
+	AnyStream:                {AnyStream, "any-stream", "P11", "a record counts as landed whichever stream took it"},
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
