@@ -112,6 +112,7 @@ const (
 	WitnessDigestIgnored
 	WitnessRaisedUncompared
 	LeftForGood
+	BehindForGood
 	OldWitnessTrusted
 	BaselessIsFresh
 	FreshBeforeWitness
@@ -176,6 +177,8 @@ const (
 	BatchTakesNoTurns
 	BatchWaitsFirst
 	CursorsOutliveWrites
+	CommitsNotJoined
+	BegunCommitJoined
 	FloorStaysWhenRowsGo
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
@@ -344,7 +347,8 @@ var all = [...]Info{
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
 	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
-	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0015", "an epoch counts as left although the log has lost what ended it"},
+	BehindForGood:            {BehindForGood, "behind-for-good", "H3, ADR 0018", "a node that began anew goes on in an epoch although it knows later ones that the log has lost"},
+	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0018", "an epoch counts as left although the log has lost what ended it"},
 	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
 	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
@@ -409,6 +413,8 @@ var all = [...]Info{
 	BatchTakesNoTurns:        {BatchTakesNoTurns, "batch-takes-no-turns", "G10", "keys that miss together are loaded by every node that misses them"},
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
+	CommitsNotJoined:         {CommitsNotJoined, "commits-not-joined", "P49", "a node applies the log no faster than its disk takes small writes"},
+	BegunCommitJoined:        {BegunCommitJoined, "begun-commit-joined", "G1, G7", "fences are added to a write that is under way, and never written"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},

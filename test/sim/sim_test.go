@@ -62,7 +62,7 @@ func failFast() bool {
 // objection that took another's place (490), and an auditor that judged copies by records
 // of another history (the others).
 func TestSeedsThatFoundSomething(t *testing.T) {
-	for _, s := range []uint64{66341, 14933, 69853, 24067, 28442, 28516, 490, 1966, 2330, 2502, 2665, 9242, 10392, 10676, 13699, 50956, 51327, 51738, 52763} {
+	for _, s := range []uint64{66341, 14933, 69853, 24067, 28442, 28516, 300133, 303857, 490, 1966, 2330, 2502, 2665, 9242, 10392, 10676, 13699, 50956, 51327, 51738, 52763} {
 		if r := run(t, s); len(r.Violations) > 0 {
 			t.Errorf("seed %d violates: %v\n%s", s, r.Violations, r.Trace)
 		}

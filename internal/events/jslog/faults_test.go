@@ -243,11 +243,13 @@ func TestForeignStreamOnTheSubjectIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.domain.Log(0).Publish(t.Context(), events.ID{Counter: 1}, []byte("x"))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = f.domain.Log(0).Publish(ctx, events.ID{Counter: 1}, []byte("x"))
 	if !errors.Is(err, events.ErrNotLanded) {
 		t.Errorf("publish past the log: %v", err)
 	}
-	_, err = f.domain.Log(0).PublishNext(t.Context(), events.Mark{}, events.ID{Counter: 2}, []byte("x"))
+	_, err = f.domain.Log(0).PublishNext(ctx, events.Mark{}, events.ID{Counter: 2}, []byte("x"))
 	if !errors.Is(err, events.ErrNotLanded) {
 		t.Errorf("publish next past the log: %v", err)
 	}
