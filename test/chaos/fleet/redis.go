@@ -11,6 +11,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -252,13 +253,16 @@ func (f *Fleet) AwaitRedis(ctx context.Context, server string) error {
 	})
 }
 
-// quiet keeps go-redis from writing to the harness's output what it also returns
-// as errors.
+// quiet keeps go-redis, and [hush] toxiproxy too, from writing to the harness's
+// output what they also return as errors.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-var hush = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
+var hush = sync.OnceFunc(func() {
+	goredis.SetLogger(quiet{})
+	zerolog.SetGlobalLevel(zerolog.Disabled)
+})
 
 // ask runs one command over a connection of its own; a list's elements have
 // blanks between them.
