@@ -70,7 +70,7 @@ func (f *Fleet) newRedis(binary string, announced bool, args ...string) (*redisS
 	}
 	r.args = append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", "no", "--daemonize", "no",
-		"--enable-debug-command", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru", "--dir", r.dir,
+		"--enable-debug-command", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "volatile-lfu", "--dir", r.dir,
 	}, args...)
 	f.redis = append(f.redis, r)
 	return r, nil
