@@ -186,6 +186,10 @@ func (b *workbench) reopen(ctx context.Context, m *Manifest, l Log, dir string) 
 	if err := restore(ctx, b.nc, l.Stream, identity{Config: alone, State: l.State}, from); err != nil {
 		return r, err
 	}
+	if l.Last, err = b.holds(ctx, l); err != nil {
+		return r, err
+	}
+	r.Last = l.Last
 	if !mutant.On(mutant.RestoredWithoutEpoch) {
 		if r.Epoch, err = b.openEpoch(ctx, m, l); err != nil {
 			return r, err
@@ -206,6 +210,25 @@ func (b *workbench) reopen(ctx context.Context, m *Manifest, l Log, dir string) 
 		return r, err
 	}
 	return r, errors.Join(js.DeleteStream(ctx, l.Stream), to.Close())
+}
+
+// holds returns the last position of a log that was reopened. That of a log which
+// was written to during the backup is behind the one that its server told when it
+// began to pack; one before it means that records are missing.
+func (b *workbench) holds(ctx context.Context, l Log) (events.Position, error) {
+	js, err := jetstream.New(b.nc)
+	if err != nil {
+		return 0, err
+	}
+	s, err := js.Stream(ctx, l.Stream)
+	if err != nil {
+		return 0, err
+	}
+	last := events.Position(s.CachedInfo().State.LastSeq)
+	if last < l.Last {
+		return 0, fmt.Errorf("%w: %s ends at %d, it should at %d", ErrUnusable, l.File, last, l.Last)
+	}
+	return last, nil
 }
 
 // standalone is a stream's configuration for one server, without an age at which
@@ -274,7 +297,7 @@ func RollBack(ctx context.Context, nc *nats.Conn, dir string) error {
 		return err
 	}
 	for _, l := range m.Logs {
-		if err := js.DeleteStream(ctx, l.Stream); err != nil {
+		if err := js.DeleteStream(ctx, l.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("delete stream %s: %w", l.Stream, err)
 		}
 		f, err := os.Open(l.path(dir))

@@ -30,7 +30,8 @@ var _ = register(
 )
 
 func logState(ctx context.Context, f *fleet.Fleet) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// Who is asked while there is no leader does not answer: better ask again.
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	js, err := jetstream.New(f.Conn())
 	if err != nil {
@@ -90,7 +91,7 @@ func stepDown(ctx context.Context, s Scene) (Injection, error) {
 		return Injection{}, fmt.Errorf("%w: %s", ErrNoEffect, answer.Data)
 	}
 	var after string
-	err = eventually(ctx, 30*time.Second, func() (err error) {
+	err = eventually(ctx, time.Minute, func() (err error) {
 		if after, err = logLeader(s.Fleet); err == nil && after == before {
 			err = fmt.Errorf("%w: %s still leads", ErrNoEffect, before)
 		}
@@ -180,7 +181,8 @@ func fromBackup(ctx context.Context, s Scene, what string, replace func(dir stri
 	if seq <= held {
 		return Injection{}, fmt.Errorf("%w: nothing was written since the backup (%d records)", ErrNoEffect, seq)
 	}
-	if err := replace(dir); err != nil {
+	// Servers that are busy electing a leader take nothing: an operator tries again.
+	if err := eventually(ctx, time.Minute, func() error { return replace(dir) }); err != nil {
 		return Injection{}, err
 	}
 	return Injection{

@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/raptorflow/tercet/test/chaos/fleet"
@@ -101,19 +102,37 @@ func killAll(_ context.Context, s Scene) (Injection, error) {
 		What: "killed all at once: " + strings.Join(names, ", "), Proof: fmt.Sprintf("%d processes were waited for", len(names)), Restarts: true,
 		Tier: s.Target == "fleet" || s.Target == string(fleet.Redis), // what Redis held is gone
 		Heal: func(ctx context.Context) error {
-			for _, n := range names {
-				if err := s.Fleet.Start(n); err != nil {
-					return err
-				}
-			}
-			for _, n := range names {
-				if err := s.Fleet.Await(ctx, n); err != nil {
+			// In a fleet's order: a member that finds no server when it starts gives
+			// up, and leaves it to whoever supervises it to start it again.
+			for _, k := range inOrder {
+				if err := startAll(ctx, s.Fleet, k, names); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}, nil
+}
+
+// startAll starts those of a kind that are among names, and waits for all.
+func startAll(ctx context.Context, f *fleet.Fleet, k fleet.Kind, names []string) error {
+	var mine []string
+	for _, n := range f.Names(k) {
+		if slices.Contains(names, n) {
+			mine = append(mine, n)
+		}
+	}
+	for _, n := range mine {
+		if err := f.Start(n); err != nil {
+			return err
+		}
+	}
+	for _, n := range mine {
+		if err := f.Await(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // upgrade replaces all nodes, each after the one before it is ready again.

@@ -98,8 +98,9 @@ func lost(ctx context.Context, f *fleet.Fleet, server string) error {
 	return err
 }
 
-// failover stops a replica, so that it lags, writes a marker, kills the master and
-// lets the replica go on: it takes over without the marker.
+// failover has the master refuse its replica, writes a marker, and kills the
+// master: the replica takes over without the marker. Stopping the replica would not
+// do: what waits in its socket it reads when it goes on.
 func failover(ctx context.Context, s Scene) (Injection, error) {
 	lag, err := s.duration("lag")
 	if err != nil {
@@ -112,23 +113,21 @@ func failover(ctx context.Context, s Scene) (Injection, error) {
 	if err != nil {
 		return Injection{}, err
 	}
-	if err := s.Fleet.Pause(ctx, replica); err != nil {
-		return Injection{}, err
+	for _, command := range [][]any{
+		{"ACL", "SETUSER", "default", "-psync", "-sync"}, // until it is started again
+		{"CLIENT", "KILL", "TYPE", "replica"},
+		{"SET", marker, "not replicated"},
+	} {
+		if _, err := s.Fleet.Redis(ctx, master, command...); err != nil {
+			return Injection{}, err
+		}
 	}
-	// What is in the replica's socket by now would still arrive: the connection has
-	// to go too.
-	if err := errors.Join(wait(ctx, lag), second1(s.Fleet.Redis(ctx, master, "SET", marker, "not replicated"))); err != nil {
-		return Injection{}, errors.Join(err, s.Fleet.Resume(replica))
-	}
-	if _, err := s.Fleet.Redis(ctx, master, "CLIENT", "KILL", "TYPE", "replica"); err != nil {
-		return Injection{}, errors.Join(err, s.Fleet.Resume(replica))
-	}
-	_, err = s.Fleet.Kill(master)
-	if err := errors.Join(err, s.Fleet.Resume(replica)); err != nil {
-		return Injection{}, err
-	}
-	in := Injection{Target: master, What: fmt.Sprintf("killed the master while its replica was %v behind", lag), Tier: true, Restarts: true,
+	in := Injection{Target: master, What: fmt.Sprintf("killed the master when its replica had not heard of it for %v", lag), Tier: true, Restarts: true,
 		Heal: func(ctx context.Context) error { return restart(ctx, s.Fleet, master) }}
+	err = wait(ctx, lag)
+	if _, killed := s.Fleet.Kill(master); err != nil || killed != nil {
+		return in, errors.Join(err, killed)
+	}
 	began := time.Now()
 	err = eventually(ctx, time.Minute, func() error {
 		text, err := s.Fleet.Redis(ctx, replica, "INFO", "replication")
@@ -143,8 +142,6 @@ func failover(ctx context.Context, s Scene) (Injection, error) {
 	in.Proof = fmt.Sprintf("%s took over after %v, without the last write to %s", replica, time.Since(began).Round(time.Millisecond), master)
 	return in, err
 }
-
-func second1(_ string, err error) error { return err }
 
 // roles tells master and replica apart.
 func roles(ctx context.Context, f *fleet.Fleet) (master, replica string, err error) {

@@ -11,10 +11,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/raptorflow/tercet/test/chaos/fleet"
 )
 
 var _ = register(
@@ -50,11 +53,20 @@ func diskFull(_ context.Context, s Scene) (Injection, error) {
 		return Injection{}, err
 	}
 	defer f.Close()
-	in := Injection{What: "filled its disk", Heal: func(ctx context.Context) error {
+	server := slices.Contains(s.Fleet.Names(fleet.NATS), s.Target)
+	in := Injection{What: "filled its disk", Restarts: server, Heal: func(ctx context.Context) error {
 		if err := os.Remove(ballast); err != nil {
 			return err
 		}
-		return s.Fleet.Await(ctx, s.Target)
+		if !server {
+			return s.Fleet.Await(ctx, s.Target)
+		}
+		// A server that had no space switches JetStream off until it is started
+		// again: that is its operator's to do.
+		if _, err := s.Fleet.Stop(s.Target); err != nil {
+			return err
+		}
+		return restart(ctx, s.Fleet, s.Target)
 	}}
 	var wrote int64
 	for piece := make([]byte, 1<<20); len(piece) > 0; {

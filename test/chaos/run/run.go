@@ -146,15 +146,23 @@ func (o *Outcome) play(ctx, starting context.Context, c Config, f *fleet.Fleet) 
 	return ctx.Err()
 }
 
-// settle waits until everybody works again.
+// settle waits until everybody works again. Whoever comes first in a fleet's start
+// is asked first: what the others say while he does not work means nothing.
 func (o *Outcome) settle(ctx context.Context, f *fleet.Fleet) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
-	var errs []error
-	for _, p := range f.Processes() {
-		errs = append(errs, f.Await(ctx, p.Name))
+	if err := f.AwaitNATS(ctx); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	for _, p := range f.Processes() {
+		if p.Kind == fleet.NATS {
+			continue
+		}
+		if err := f.Await(ctx, p.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func endpoints(f *fleet.Fleet) []workload.Endpoint {
