@@ -23,7 +23,7 @@ type Loader struct {
 	// policies are those that the file has.
 	policies []KeyPolicy
 
-	// Environ returns the environment as "NAME=value"; os.Environ by default.
+	// Environ returns the environment as "NAME=value"; the process's by default.
 	Environ func() []string
 	// Hostname is asked for a node's default name; os.Hostname by default.
 	Hostname func() (string, error)
@@ -32,7 +32,7 @@ type Loader struct {
 // NewLoader returns a loader for b and adds b's flags, --config and
 // --print-config to flags.
 func NewLoader(b Binary, flags *pflag.FlagSet) *Loader {
-	l := &Loader{binary: b, flags: flags, Environ: os.Environ, Hostname: os.Hostname}
+	l := &Loader{binary: b, flags: flags, Environ: environ, Hostname: os.Hostname}
 	for _, s := range settings(defaults(b)) {
 		if s.used&b != 0 {
 			l.addFlag(s)
