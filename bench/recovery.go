@@ -38,18 +38,17 @@ type stocked struct {
 	b *bench
 	d *data
 	// dir is the disk tier's directory as the node left it.
-	dir string
+	dir, domain string
 }
 
-const stockedDomain = "bench-recovery"
-
-// stock makes a stocked node, once.
+// stock returns a stocked node, the one that an earlier part made if nothing has
+// been written to its domain.
 func (b *bench) stock(ctx context.Context) (*stocked, error) {
 	if b.stocked != nil {
 		return b.stocked, nil
 	}
-	s := &stocked{b: b, d: newData(b.keys(), recoveryPayload), dir: b.servers.TempDir()}
-	c, err := b.open(ctx, stockedDomain, client.Config{DataDir: s.dir})
+	s := &stocked{b: b, d: newData(b.keys(), recoveryPayload), dir: b.servers.TempDir(), domain: fmt.Sprintf("bench-recovery-%d", len(b.out.Rows))}
+	c, err := b.open(ctx, s.domain, client.Config{DataDir: s.dir})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +92,7 @@ func (s *stocked) copied(f func(dir string) error) error {
 
 // open opens a node on a directory.
 func (s *stocked) open(ctx context.Context, dir string, store client.SnapshotStore) (*client.Client, error) {
-	return s.b.open(ctx, stockedDomain, client.Config{DataDir: dir, Snapshots: store})
+	return s.b.open(ctx, s.domain, client.Config{DataDir: dir, Snapshots: store})
 }
 
 // runRestart measures how long a cleanly stopped node takes until it serves
@@ -201,7 +200,7 @@ func runBeginning(ctx context.Context, b *bench) error {
 	}
 	store := &timedStore{SnapshotStore: directory}
 	if err := s.copied(func(dir string) error {
-		c, err := s.b.open(ctx, stockedDomain, client.Config{DataDir: dir, Snapshots: store, SnapshotRate: -1})
+		c, err := s.b.open(ctx, s.domain, client.Config{DataDir: dir, Snapshots: store, SnapshotRate: -1})
 		if err != nil {
 			return err
 		}
@@ -217,7 +216,8 @@ func runBeginning(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer undo()
-	tail := replayLog{b: b, js: js, d: s.d, domain: stockedDomain}
+	b.stocked = nil // what follows is in its log for ever
+	tail := replayLog{b: b, js: js, d: s.d, domain: s.domain}
 	if err := tail.write(ctx, b.tail); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (s *stocked) snapshot(ctx context.Context, dir string) error {
 	}
 	store := &gatedStore{SnapshotStore: directory}
 	store.shut()
-	c, err := s.b.open(ctx, stockedDomain, client.Config{DataDir: dir, Snapshots: store, L1Size: 256 << 20})
+	c, err := s.b.open(ctx, s.domain, client.Config{DataDir: dir, Snapshots: store, L1Size: 256 << 20})
 	if err != nil {
 		return err
 	}
