@@ -33,11 +33,13 @@ run: ## Start a fleet on this machine, feed it, sum up (INPUT=path KEEP=1 ARGS=-
 	@go build -o bin/tercet ./cmd/tercet
 	@bin/tercet trial $(RUN_FLAGS)
 
-# The log ends with the test runner's own summary, a line for each package.
+# The log ends with the test runner's own summary, a line for each package, and
+# a line for the simulation's thousand seeds, which run without the race detector.
 .PHONY: test
 test: deps lint ## Fetch what tests need, lint, then run all tests with the race detector
 	@if [ -f bench/go.mod ]; then cd bench && go vet ./... && go build -o /dev/null ./...; fi
 	go test -race -p $(PARALLEL) -timeout 20m ./...
+	go test ./test/sim
 
 .PHONY: deps
 deps:

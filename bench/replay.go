@@ -105,7 +105,7 @@ func (l *replayLog) write(ctx context.Context, n int) error {
 			return err
 		}
 		id := events.ID{Publisher: publisher, Counter: uint64(i + 1)}
-		if _, err := l.js.PublishAsync(jslog.LogSubject(l.domain, 0), data, jetstream.WithMsgID(id.String())); err != nil {
+		if _, err := l.js.PublishAsync(jslog.LogSubject(l.domain, 0), data, jetstream.WithMsgID(id.String()), jetstream.WithStallWait(10*time.Second)); err != nil {
 			return err
 		}
 	}

@@ -191,7 +191,7 @@ func (w *World) WasEpoch(e events.Epoch) bool {
 // ended it.
 func (w *World) Behind() bool {
 	now := slices.Index(w.former, w.epoch)
-	return now >= 0 && now < len(w.former)-1
+	return now >= 0 && now < len(w.former)-1 && !mutant.On(mutant.LeftForGood)
 }
 
 // Members yields every incarnation that announced itself and has not left.

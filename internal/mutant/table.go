@@ -112,6 +112,7 @@ const (
 	WitnessDigestIgnored
 	WitnessRaisedUncompared
 	LeftForGood
+	BehindForGood
 	OldWitnessTrusted
 	BaselessIsFresh
 	FreshBeforeWitness
@@ -166,6 +167,7 @@ const (
 	NotModifiedRenewsBirth
 	PreviousUnjudged
 	JitterLengthens
+	AnyStream
 	UnsettledEnds
 	ResolvedWithoutMarker
 	AbortMarkerIgnored
@@ -175,6 +177,8 @@ const (
 	BatchTakesNoTurns
 	BatchWaitsFirst
 	CursorsOutliveWrites
+	CommitsNotJoined
+	BegunCommitJoined
 	FloorStaysWhenRowsGo
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
@@ -345,7 +349,8 @@ var all = [...]Info{
 	WitnessAtPulseIgnored:    {WitnessAtPulseIgnored, "witness-at-pulse-ignored", "H3", "a pulse is not held against what the witness said before it set out"},
 	WitnessDigestIgnored:     {WitnessDigestIgnored, "witness-digest-ignored", "H3", "the witness's digest is not compared"},
 	WitnessRaisedUncompared:  {WitnessRaisedUncompared, "witness-raised-uncompared", "H3", "a lower witness is replaced whatever its digest is"},
-	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0015", "an epoch counts as left although the log has lost what ended it"},
+	BehindForGood:            {BehindForGood, "behind-for-good", "H3, ADR 0018", "a node that began anew goes on in an epoch although it knows later ones that the log has lost"},
+	LeftForGood:              {LeftForGood, "left-for-good", "H3, ADR 0018", "an epoch counts as left although the log has lost what ended it"},
 	OldWitnessTrusted:        {OldWitnessTrusted, "old-witness-trusted", "H3", "a witness from before the digests that are remembered passes for this history's"},
 	BaselessIsFresh:          {BaselessIsFresh, "baseless-is-fresh", "H3", "a node whose digest has no base calls itself fresh"},
 	FreshBeforeWitness:       {FreshBeforeWitness, "fresh-before-witness", "H3", "a pulse makes the node fresh before the witness covers it"},
@@ -400,6 +405,7 @@ var all = [...]Info{
 	NotModifiedRenewsBirth:   {NotModifiedRenewsBirth, "not-modified-renews-birth", "P27, P29", "a value that its origin has found unchanged is born when that was learnt, not when it was asked"},
 	PreviousUnjudged:         {PreviousUnjudged, "previous-unjudged", "P29", "a loader may call a copy unchanged that a hard fence has killed"},
 	JitterLengthens:          {JitterLengthens, "jitter-lengthens", "P34", "jitter makes lives longer"},
+	AnyStream:                {AnyStream, "any-stream", "P11", "a record counts as landed whichever stream took it"},
 	UnsettledEnds:            {UnsettledEnds, "unsettled-ends", "P6", "a bracket ends although its commit may still happen"},
 	ResolvedWithoutMarker:    {ResolvedWithoutMarker, "resolved-without-marker", "P6", "a bracket is resolved without an abort marker"},
 	AbortMarkerIgnored:       {AbortMarkerIgnored, "abort-marker-ignored", "P6", "a writer commits although its bracket was resolved"},
@@ -409,6 +415,8 @@ var all = [...]Info{
 	BatchTakesNoTurns:        {BatchTakesNoTurns, "batch-takes-no-turns", "G10", "keys that miss together are loaded by every node that misses them"},
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
+	CommitsNotJoined:         {CommitsNotJoined, "commits-not-joined", "P49", "a node applies the log no faster than its disk takes small writes"},
+	BegunCommitJoined:        {BegunCommitJoined, "begun-commit-joined", "G1, G7", "fences are added to a write that is under way, and never written"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -316,6 +317,10 @@ func (p *partition) pulseApplied(c ownPulse) error {
 	if epoch == 0 {
 		p.openEpoch("no record of an epoch is left in the log")
 		return nil
+	}
+	if p.world.Behind() && !mutant.On(mutant.BehindForGood) {
+		// What came after the present epoch stood in the log before this pulse did.
+		return &events.HistoryError{At: c.position, Evidence: fmt.Sprintf("the log has lost what ended epoch %s", epoch)}
 	}
 	if _, based := p.world.Digest(); !based && !mutant.On(mutant.BaselessIsFresh) {
 		p.doubt("nobody is left whose digest reaches back beyond the log's beginning")

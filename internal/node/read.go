@@ -28,7 +28,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		o = scope.inherit(o)
 	}
 	claim := n.audit.claim(p)
-	if inMemory(o) {
+	if inMemory(&o) {
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
 		// (P44).
@@ -66,7 +66,7 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 
 // inMemory reports whether Get looks into memory first, before it has decided
 // whether the node is fresh enough.
-func inMemory(o ReadOptions) bool {
+func inMemory(o *ReadOptions) bool {
 	k := o.Level.Kind()
 	return (k == consistency.KindBounded || k == consistency.KindEventual) && o.Skip&SkipMemoryRead == 0
 }
@@ -102,7 +102,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			var r Result
 			var ok bool
 			var fence coherence.Fence
-			if moved == nil && inMemory(o) && !o.again {
+			if moved == nil && inMemory(&o) && !o.again {
 				r, ok, fence = n.lookFurther(ctx, p, key, dst, &o, spare)
 			} else {
 				r, ok, fence = n.lookup(ctx, p, key, dst, &o, spare)

@@ -147,3 +147,36 @@ func TestPulseFromBeforeTheChangeMakesNobodyFresh(t *testing.T) {
 		}
 	})
 }
+
+// H3, G8, ADR 0018: a node that reads again what it had left, and comes to its
+// own pulse without the epochs that it knows to have followed, has met a log
+// that lost them, though nobody else remembers.
+func TestEpochsThatTheLogLostAreMissed(t *testing.T) {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		a.put("k", "v")
+		first := a.Epoch("k")
+		_, last := f.stream.Bounds()
+		kept := last - 1
+		f.stream.Rollback(kept)
+		f.await("the second epoch", func() bool { return a.Epoch("k") != first && a.Serving() == nil })
+		a.log.Inject(memlog.Faults{Deliver: func(p events.Position) memlog.Route {
+			if p > kept {
+				return memlog.Stalled
+			}
+			return memlog.Delivered
+		}})
+		_, last = f.stream.Bounds()
+		f.stream.Rollback(last - 1)
+		f.await("the first epoch to be read again", func() bool {
+			return a.Epoch("k") == first && a.Stats().Partitions[f.home()].Applied == kept
+		})
+		f.stream.Rollback(kept)
+		a.log.Inject(memlog.Faults{})
+		f.await("another epoch", func() bool { return a.Serving() == nil })
+		if e := a.Epoch("k"); e == first {
+			t.Fatalf("serving in epoch %s although the log has lost what ended it", e)
+		}
+		a.wants("k", "")
+	})
+}

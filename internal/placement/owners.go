@@ -27,7 +27,7 @@ func Owners(members []Member, slot, r int) []events.NodeID {
 		score float64
 	}
 	r = min(r, len(members))
-	best := make([]draw, 0, max(r, 0))
+	best := make([]draw, 0, 8) // on the stack: a fleet asks for all slots at once
 next:
 	for _, m := range members {
 		d := draw{m.Node, score(m, slot)}

@@ -61,6 +61,9 @@ func (e Entry) StaleUntilMilli() int64 {
 // Validator returns what the origin named this value by (an entity tag, a
 // date), as a copy; "" for none.
 func (e Entry) Validator() string {
+	if !e.extended() {
+		return ""
+	}
 	at := e.keyAt() + e.keyLen() + e.tagsLen()
 	return string(e[at : at+e.validatorLen()])
 }

@@ -109,7 +109,10 @@ func collect[V any](answers []node.Answer, value func(node.Answer) (V, error)) (
 	return out, nil
 }
 
-func (c *Client) valueIn(a node.Answer) (Value, error) { return valueOf(c.node, a.Result), nil }
+func (c *Client) valueIn(a node.Answer) (v Value, _ error) {
+	v.set(c.node, a.Result)
+	return v, nil
+}
 
 func adaptMany(load BatchLoader) node.BatchLoader {
 	if load == nil {

@@ -98,12 +98,12 @@ func RequiredSource(ctx context.Context) (position string, known bool) {
 
 // Get returns the value of key. Without an Origin in the config it never
 // loads. Errors: [ErrNotFound], [ErrNotServing], ctx's, the origin's.
-func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (Value, error) {
+func (c *Client) Get(ctx context.Context, key string, opts ...ReadOption) (v Value, err error) {
 	r, err := c.node.Get(ctx, key, nil, reading(c.origin, opts))
-	if err != nil {
-		return Value{}, err
+	if err == nil {
+		v.set(c.node, r)
 	}
-	return valueOf(c.node, r), nil
+	return v, err
 }
 
 // reading returns the options of a read. Options that are changed move to the
@@ -133,23 +133,33 @@ func (c *Client) GetInto(ctx context.Context, key string, buf []byte) ([]byte, e
 // GetOrLoad returns the value of key, and asks load for it if no tier has a
 // live copy: once for all callers, in any process of the domain, who ask
 // meanwhile.
-func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ...ReadOption) (Value, error) {
+func (c *Client) GetOrLoad(ctx context.Context, key string, load Loader, opts ...ReadOption) (v Value, err error) {
 	r, err := c.node.Get(ctx, key, nil, reading(adapt(load), opts))
-	if err != nil {
-		return Value{}, err
+	if err == nil {
+		v.set(c.node, r)
 	}
-	return valueOf(c.node, r), nil
+	return v, err
 }
 
-func valueOf(n *node.Node, r node.Result) Value {
-	v := Value{Bytes: r.Entry.Payload(), Source: r.Source.String(), Stale: r.Stale, Validator: r.Entry.Validator(), node: n}
-	if ms := r.Entry.ExpiryMilli(); ms != 0 {
+// set fills in a zero value, where it is to lie: a Value is large, and a hit in
+// memory notices each time that it is copied.
+func (v *Value) set(n *node.Node, r node.Result) {
+	e := r.Entry
+	v.Bytes, v.Source, v.Stale, v.node = e.Payload(), r.Source.String(), r.Stale, n
+	v.Validator = e.Validator()
+	if ms := e.ExpiryMilli(); ms != 0 {
 		v.Expires = time.UnixMilli(ms)
 	}
-	for t := range r.Entry.Tags() {
-		v.Tags = append(v.Tags, t)
+	if e.HasTags() {
+		v.Tags = tagsOf(e)
 	}
-	return v
+}
+
+func tagsOf(e tiers.Entry) (tags []string) {
+	for t := range e.Tags() {
+		tags = append(tags, t)
+	}
+	return tags
 }
 
 func adapt(load Loader) node.Loader {

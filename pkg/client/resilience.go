@@ -117,7 +117,8 @@ func Previous(ctx context.Context) (Value, bool) {
 	if !ok {
 		return Value{}, false
 	}
-	v := valueOf(nil, node.Result{Entry: e})
+	var v Value
+	v.set(nil, node.Result{Entry: e})
 	v.Bytes = append([]byte(nil), v.Bytes...)
 	return v, true
 }

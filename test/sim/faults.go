@@ -92,7 +92,13 @@ func (w *World) leaveOne(left *machine, l *ledger, s step) {
 	_, last := l.stream.Bounds()
 	w.trace.add(left.name, "is cut off from the log for %v, and the others will crash with its tail", s.dur)
 	left.link(true)
-	w.later(s.dur, func() {
+	w.debts.Add(1) // nothing is settled before that
+	w.background(func() {
+		defer w.debts.Add(-1)
+		time.Sleep(s.dur)
+		if w.ctx.Err() != nil {
+			return
+		}
 		l.rollBack(last-min(last, events.Position(s.choice%3)), false)
 		w.trace.add("log", "partition %d is rolled back to %d", l.index, last)
 		for _, m := range w.machines {

@@ -57,13 +57,19 @@ func (s *seat) Tell(b []byte) error {
 func (s *seat) say(to *seat, b []byte) {
 	b = slices.Clone(b)
 	w := s.p.w
-	w.background(func() {
-		if s.p.pass(w.ctx) != nil {
-			return
-		}
+	send := func() {
 		w.hub.send(s.p, to.p, func() {
 			to.hear(b, func(answer []byte) error { to.say(s, answer); return nil })
 		})
+	}
+	if s.p.m.halted() == nil {
+		send()
+		return
+	}
+	w.background(func() {
+		if s.p.pass(w.ctx) == nil {
+			send()
+		}
 	})
 }
 

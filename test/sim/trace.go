@@ -9,19 +9,32 @@ import (
 	"time"
 )
 
-// Trace is what happened in a run, with virtual times.
+// Trace is what happened in a run, with virtual times. It is put into words
+// when somebody reads it, which for most runs is never.
 type Trace struct {
 	mu    sync.Mutex
 	start time.Time
-	lines []string
+	lines []line
+}
+
+// line is one event. What args point to does not change any more.
+type line struct {
+	at     time.Duration
+	who    string
+	format string
+	args   []any
+}
+
+func (l line) String() string {
+	return fmt.Sprintf("%11.6f  %-6s ", l.at.Seconds(), l.who) + fmt.Sprintf(l.format, l.args...)
 }
 
 func (t *Trace) now() time.Duration { return time.Since(t.start) }
 
 func (t *Trace) add(who, format string, args ...any) {
-	line := fmt.Sprintf("%11.6f  %-6s ", t.now().Seconds(), who) + fmt.Sprintf(format, args...)
+	l := line{t.now(), who, format, args}
 	t.mu.Lock()
-	t.lines = append(t.lines, line)
+	t.lines = append(t.lines, l)
 	t.mu.Unlock()
 }
 
@@ -29,7 +42,12 @@ func (t *Trace) add(who, format string, args ...any) {
 func (t *Trace) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.Join(t.lines, "\n")
+	var b strings.Builder
+	for _, l := range t.lines {
+		b.WriteString(l.String())
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // logged lets a node's log lines into the trace.

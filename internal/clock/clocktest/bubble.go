@@ -17,7 +17,7 @@ import (
 // two accesses, not whether they met.
 func Bubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
-	if raceEnabled {
+	if RaceEnabled {
 		alone.enter()
 		defer alone.leave()
 	}

@@ -230,6 +230,34 @@ func TestStreamDeletedAndLaterRecreatedUnderFollower(t *testing.T) {
 	}
 }
 
+// A stream that has taken over the log's subject acknowledges what it stores,
+// and no node follows it.
+func TestForeignStreamOnTheSubjectIsRefused(t *testing.T) {
+	f := newFixture(t)
+	c := f.config(t, jslog.LogStream(domain, 0))
+	if err := f.js(t).DeleteStream(t.Context(), c.Name); err != nil {
+		t.Fatal(err)
+	}
+	c.Name = "FOREIGN"
+	foreign, err := f.js(t).CreateStream(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = f.domain.Log(0).Publish(ctx, events.ID{Counter: 1}, []byte("x"))
+	if !errors.Is(err, events.ErrNotLanded) {
+		t.Errorf("publish past the log: %v", err)
+	}
+	_, err = f.domain.Log(0).PublishNext(ctx, events.Mark{}, events.ID{Counter: 2}, []byte("x"))
+	if !errors.Is(err, events.ErrNotLanded) {
+		t.Errorf("publish next past the log: %v", err)
+	}
+	if info, err := foreign.Info(t.Context()); err != nil || info.State.Msgs != 0 {
+		t.Errorf("the foreign stream holds %d records, %v", info.State.Msgs, err)
+	}
+}
+
 // While the connection is down nothing is sent, and that is what a publisher
 // learns.
 func TestCutOffPublisherKnowsThatNothingLanded(t *testing.T) {

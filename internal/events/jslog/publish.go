@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/mutant"
 )
 
 const (
@@ -40,21 +41,26 @@ const (
 
 // Publish implements [events.Log].
 func (p *partition) Publish(ctx context.Context, id events.ID, data []byte) (events.Position, error) {
-	return p.publish(ctx, id, data, nats.Header{
-		jetstream.MsgIDHeader:          {id.String()},
-		jetstream.ExpectedStreamHeader: {p.want.Name},
-	})
+	return p.publish(ctx, id, data, p.header(id))
 }
 
 // PublishNext implements [events.Log]. The server compares both the position
 // and the identity of its last record.
 func (p *partition) PublishNext(ctx context.Context, last events.Mark, id events.ID, data []byte) (events.Position, error) {
-	return p.publish(ctx, id, data, nats.Header{
-		jetstream.MsgIDHeader:             {id.String()},
-		jetstream.ExpectedStreamHeader:    {p.want.Name},
-		jetstream.ExpectedLastSeqHeader:   {strconv.FormatUint(uint64(last.Position), 10)},
-		jetstream.ExpectedLastMsgIDHeader: {last.ID.String()},
-	})
+	h := p.header(id)
+	h[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(uint64(last.Position), 10)}
+	h[jetstream.ExpectedLastMsgIDHeader] = []string{last.ID.String()}
+	return p.publish(ctx, id, data, h)
+}
+
+// header names the record and the stream that must take it: another one that
+// has got hold of the subject would acknowledge it too.
+func (p *partition) header(id events.ID) nats.Header {
+	h := nats.Header{jetstream.MsgIDHeader: {id.String()}}
+	if !mutant.On(mutant.AnyStream) {
+		h[jetstream.ExpectedStreamHeader] = []string{p.want.Name}
+	}
+	return h
 }
 
 func (p *partition) publish(ctx context.Context, id events.ID, data []byte, h nats.Header) (events.Position, error) {

@@ -186,8 +186,8 @@ func (b *Batch) SetMeta(name string, blob []byte) {
 // never survives what was committed earlier.
 //
 // Its error is [tiers.ErrUnavailable]: the store is dead, or closed. Commit
-// waits for pebble only where [pendingMax] others do, and no longer than the
-// store lives.
+// waits for pebble only where [pendingMax] others do that have no room for it,
+// and no longer than the store lives.
 func (b *Batch) Commit() error {
 	if b.c == nil || b.c.b.Empty() && len(b.c.rows) == 0 && b.c.forgotten == 0 {
 		return nil
@@ -201,6 +201,13 @@ func (b *Batch) Commit() error {
 		return b.s.unavailable()
 	}
 	defer b.s.exit()
+	switch joined, err := b.s.pending.join(c); {
+	case err != nil:
+		return b.s.failed("join a batch", err)
+	case joined:
+		c.recycle()
+		return nil
+	}
 	b.s.pending.add(c)
 	select {
 	case b.s.jobs <- c:

@@ -13,8 +13,8 @@ import (
 	"github.com/raptorflow/tercet/internal/tiers"
 )
 
-// pendingMax is how many commits may wait for the writer; the next one waits
-// itself. It bounds what a stall of the disk gathers in memory, and what a
+// pendingMax is how many commits may wait for the writer; the next one that can't
+// join one of them (see [pending.join]) waits itself. It bounds what a stall of the disk gathers in memory, and what a
 // lookup looks through meanwhile.
 const pendingMax = 64
 
@@ -60,6 +60,9 @@ type commit struct {
 	// most of those that a catching-up node writes nobody ever looks for.
 	indexing sync.Mutex
 	index    map[string]int
+	// begun: the writer is at it, and nothing may be added. Guarded by
+	// pending.mu.
+	begun bool
 }
 
 // fewRows are searched one by one.
@@ -116,6 +119,16 @@ func (c *commit) forget() {
 func (c *commit) reset() {
 	c.b.Reset()
 	c.forget()
+	c.begun = false
+}
+
+// recycle lets c's owner use it again.
+func (c *commit) recycle() {
+	c.reset()
+	select {
+	case c.owner.spare <- c:
+	default:
+	}
 }
 
 // write adds the rows to the pebble batch: of each key the latest, and in
@@ -164,6 +177,7 @@ func (c *commit) write(s *Store) error {
 func (c *commit) answer() chan error { return nil }
 
 func (c *commit) do(s *Store) error {
+	s.pending.begin(c)
 	err := c.write(s)
 	if err == nil {
 		err = s.apply(c.b)
@@ -173,11 +187,7 @@ func (c *commit) do(s *Store) error {
 		return s.failed("commit", err)
 	}
 	s.pending.drop(c)
-	c.reset()
-	select {
-	case c.owner.spare <- c:
-	default:
-	}
+	c.recycle()
 	return nil
 }
 

@@ -53,8 +53,8 @@ const (
 func newAdmission(bytes int) *admission {
 	a := &admission{mainBytes: bytes, ghost: newGhost(bytes, ghostWindow*bytes/100)}
 	if bytes >= leastTwo {
-		a.youngBytes = bytes * youngShare / 100
-		a.mainBytes = bytes - a.youngBytes
+		a.mainBytes = staggered(bytes - bytes*youngShare/100)
+		a.youngBytes = bytes - a.mainBytes
 	}
 	return a
 }

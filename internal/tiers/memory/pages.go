@@ -60,3 +60,25 @@ func stretches(buffers [][]byte) []stretch {
 	}
 	return whole
 }
+
+const (
+	segments = 256     // of a freecache
+	heapPage = 8 << 10 // the unit of the heap's large objects
+	// coarse is the least number of pages to a segment of which one more or less
+	// does not matter.
+	coarse = 16
+)
+
+// staggered returns a size near to bytes for a freecache, whose segments then
+// take an odd number of the heap's pages each. Segments fill from their
+// beginnings, and a processor's cache finds a place for a line by its address,
+// modulo a power of two: beginnings that lie such a power apart, on the
+// unbroken addresses of huge pages, would quarrel over few places while most
+// stay empty.
+func staggered(bytes int) int {
+	pages := bytes / segments / heapPage
+	if pages < coarse {
+		return bytes
+	}
+	return (pages | 1) * heapPage * segments
+}

@@ -70,3 +70,23 @@ func TestOddSizes(t *testing.T) {
 		askHugePages(freecache.NewCache(size))
 	}
 }
+
+// A segment takes an odd number of pages, whatever the size of the cache, and
+// young what main leaves.
+func TestSegmentsAreStaggered(t *testing.T) {
+	for _, size := range []int{32 << 20, 64 << 20, 100_000_000, 256 << 20, 1 << 30} {
+		a := newAdmission(size)
+		if pages := a.mainBytes / segments / heapPage; pages%2 == 0 {
+			t.Errorf("%d bytes: %d pages to a segment", size, pages)
+		}
+		if a.mainBytes+a.youngBytes != size {
+			t.Errorf("%d bytes: main has %d, young %d", size, a.mainBytes, a.youngBytes)
+		}
+		if share := 100 * a.youngBytes / size; share < youngShare-6 || share > youngShare+1 {
+			t.Errorf("%d bytes: %d %% of them are young", size, share)
+		}
+	}
+	if got := staggered(5 << 20); got != 5<<20 {
+		t.Errorf("a small cache became one of %d bytes", got)
+	}
+}
