@@ -128,16 +128,23 @@ func TestKilledWhileRestoring(t *testing.T) {
 	for _, key := range keys {
 		put(t, node, key, "newer")
 	}
+	before := map[int]events.Mark{} // the first of each log that the backup has not
+	if err := behind(t.Context(), s.nc, m, func(p int, d events.Delivery, _ events.Record) error {
+		before[p] = d.Mark
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for kill := range 8 {
-		killed(t, worker{URL: s.nc.ConnectedUrl(), Dir: dir, Restore: true}, 200*time.Millisecond, 500*time.Millisecond)
-		if err := reopened(t.Context(), s.nc, m); err != nil {
+		killed(t, worker{URL: s.nc.ConnectedUrl(), Dir: dir, Restore: true}, 200*time.Millisecond, 800*time.Millisecond)
+		if err := reopened(t.Context(), s.nc, m, before); err != nil {
 			t.Fatalf("after kill %d: %v", kill, err)
 		}
 	}
 	if _, _, err := Restore(t.Context(), s.nc, dir, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := reopened(t.Context(), s.nc, m); err != nil {
+	if err := reopened(t.Context(), s.nc, m, nil); err != nil {
 		t.Fatal(err)
 	}
 	after := s.join("b")
@@ -159,9 +166,20 @@ func TestKilledWhileRestoring(t *testing.T) {
 	}
 }
 
-// reopened reports a log of the backup that is there without an epoch behind the
-// backup's last record. One that is not there is none.
-func reopened(ctx context.Context, nc *nats.Conn, m *Manifest) error {
+// reopened reports a log that is there, is not the one from before, and has no
+// epoch behind the backup's last record.
+func reopened(ctx context.Context, nc *nats.Conn, m *Manifest, before map[int]events.Mark) error {
+	return behind(ctx, nc, m, func(p int, d events.Delivery, r events.Record) error {
+		if _, epoch := r.Changes[0].(*events.EpochChange); !epoch && d.Mark != before[p] {
+			return fmt.Errorf("log %d has no epoch at %d", p, d.Position)
+		}
+		return nil
+	})
+}
+
+// behind calls fn with the first record of each log behind the backup's last; of a
+// domain that is not there with none.
+func behind(ctx context.Context, nc *nats.Conn, m *Manifest, fn func(partition int, d events.Delivery, r events.Record) error) error {
 	d, err := jslog.Open(ctx, nc, domain)
 	if errors.Is(err, events.ErrNoDomain) {
 		return nil
@@ -171,17 +189,14 @@ func reopened(ctx context.Context, nc *nats.Conn, m *Manifest) error {
 	}
 	defer d.Close()
 	for _, l := range m.Logs {
-		at := l.Last + 1
-		epoch := false
-		err := d.Log(l.Partition).Read(ctx, at, at, func(batch []events.Delivery) error {
+		if err := d.Log(l.Partition).Read(ctx, l.Last+1, l.Last+1, func(batch []events.Delivery) error {
 			r, err := events.DecodeRecord(batch[0].Data)
-			if err == nil {
-				_, epoch = r.Changes[0].(*events.EpochChange)
+			if err != nil {
+				return err
 			}
-			return err
-		})
-		if err != nil || !epoch {
-			return fmt.Errorf("log %d has no epoch at %d: %w", l.Partition, at, err)
+			return fn(l.Partition, batch[0], r)
+		}); err != nil {
+			return fmt.Errorf("log %d behind the backup: %w", l.Partition, err)
 		}
 	}
 	return nil
