@@ -18,12 +18,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/raptorflow/tercet/internal/clock/clocktest"
-	"github.com/raptorflow/tercet/internal/coherence"
 	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/node/ondisk"
 	"github.com/raptorflow/tercet/internal/tiers"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
@@ -135,7 +135,7 @@ func (f *fleet) start(name string, o options) *member {
 		m.disk = must(disk.Open(disk.Config{
 			FS: m.fs, Dir: "l3", CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Partitions: f.settings.Partitions, Partition: partition,
 		}))(f.t)
-		deps.Disk = diskPort{m.disk}
+		deps.Disk = ondisk.Disk{Store: m.disk}
 		if o.wrap != nil {
 			deps.Disk = o.wrap(deps.Disk)
 		}
@@ -337,30 +337,6 @@ func (f *fleet) caughtUp(m *member) {
 	})
 	synctest.Wait() // until what was applied is on disk too
 }
-
-// diskPort and batchPort are what pkg/client puts between node and disk.
-type diskPort struct{ *disk.Store }
-
-func (d diskPort) Lookup(key string, dst []byte) (tiers.Fence, tiers.Entry, error) {
-	f, err := d.Store.Lookup(key, dst)
-	return f.Fence, f.Entry, err
-}
-
-func (d diskPort) Batch(partition int) node.Batch { return batchPort{d.Store.Batch(partition)} }
-
-func (d diskPort) Broad(partition int, fn func(coherence.BroadFence) error) error {
-	return d.Store.Broad(partition, func(kind byte, name string, f tiers.Fence) error {
-		return fn(coherence.BroadFence{Kind: coherence.Kind(kind), Name: name, Fence: coherence.Fence(f)})
-	})
-}
-
-type batchPort struct{ *disk.Batch }
-
-func (b batchPort) FenceBroad(f coherence.BroadFence) {
-	b.Batch.FenceBroad(byte(f.Kind), f.Name, tiers.Fence(f.Fence))
-}
-
-func (b batchPort) DropBroad(kind coherence.Kind, name string) { b.Batch.DropBroad(byte(kind), name) }
 
 // sharedTier is an L2 in a map. It keeps whatever it is given last: authority
 // is not its business.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/node/ondisk"
 )
 
 // renewable starts a node whose disk can be lost, by the returned disk, and that
@@ -28,7 +29,7 @@ func (f *fleet) renewable(name string) (m *member, lose func(), allow *atomic.Bo
 					return nil, errors.New("no space left on device")
 				}
 				made++
-				return diskPort{f.freshDisk(fmt.Sprint("l3-", made))}, nil
+				return ondisk.Disk{Store: f.freshDisk(fmt.Sprint("l3-", made))}, nil
 			}
 		},
 	})
@@ -130,7 +131,7 @@ func TestDiskIsLostAgainAndAgain(t *testing.T) {
 			},
 			deps: func(d *node.Deps) {
 				d.NewDisk = func(context.Context) (node.Disk, error) {
-					x := &failingDisk{Disk: diskPort{f.freshDisk(fmt.Sprint("l3-", len(disks)))}}
+					x := &failingDisk{Disk: ondisk.Disk{Store: f.freshDisk(fmt.Sprint("l3-", len(disks)))}}
 					x.gone.Store(len(disks) < 3)
 					disks = append(disks, x)
 					return x, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/node/ondisk"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/pack"
 )
@@ -53,7 +54,7 @@ func (d *diskTier) port() node.Disk {
 	if s == nil {
 		return nil
 	}
-	return packedDisk{diskPort{s}, d.packer}
+	return packedDisk{ondisk.Disk{Store: s}, d.packer}
 }
 
 // restore closes the disk tier, has f write what it is to hold, and opens it
@@ -97,7 +98,7 @@ func (d *diskTier) renew(context.Context) (node.Disk, error) {
 		return nil, err
 	}
 	d.store = s
-	return packedDisk{diskPort{s}, d.packer}, nil
+	return packedDisk{ondisk.Disk{Store: s}, d.packer}, nil
 }
 
 func (d *diskTier) stats() disk.Stats {

@@ -54,6 +54,9 @@ func (f *fleet) near(name string) string {
 	return key
 }
 
+// patient is the bound of an operation on Redis where no fault of it is played.
+const patient = 5 * time.Second
+
 func (f *fleet) config(name string) client.Config {
 	s := client.DefaultSettings()
 	s.Lease = 2 * time.Second
@@ -66,7 +69,8 @@ func (f *fleet) config(name string) client.Config {
 		Domain: "shop", NATSURL: f.nats.URL(), RedisURL: redis,
 		DataDir: filepath.Join(f.dir, name), NodeID: name, L1Size: 8 << 20,
 		Create: true, Settings: &s,
-		Logger: slog.New(slog.NewTextHandler(testWriter{f.t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		RedisTimeout: patient, // the machine is busy, Redis is not away
+		Logger:       slog.New(slog.NewTextHandler(testWriter{f.t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 }
 
@@ -84,14 +88,14 @@ func (f *fleet) open(name string, change ...func(*client.Config)) *client.Client
 	for _, c := range change {
 		c(&cfg)
 	}
-	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
 	c, err := client.Open(ctx, cfg)
 	if err != nil {
 		f.t.Fatalf("open %s: %v", name, err)
 	}
 	f.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := c.Close(ctx); err != nil {
 			f.t.Errorf("close %s: %v", name, err)

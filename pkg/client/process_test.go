@@ -59,12 +59,11 @@ func beMember(text string) error {
 	if err := json.Unmarshal([]byte(text), &mc); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cfg := client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20, Outbox: mc.Outbox}
+	cfg := client.Config{Domain: "shop", NATSURL: mc.NATS, RedisURL: mc.Redis, DataDir: mc.Dir, NodeID: mc.Name, L1Size: 8 << 20, Outbox: mc.Outbox, RedisTimeout: patient}
 	if mc.Small {
 		cfg.DataDir, cfg.L1Size, cfg.DiskCache = "", 1<<20, 1<<20
-		cfg.RedisTimeout = 5 * time.Second         // the machine is busy, Redis is not away
 		cfg.Logger = slog.New(slog.DiscardHandler) // fifty of them say that Redis is gone
 	}
 	c, err := client.Open(ctx, cfg)
@@ -91,7 +90,7 @@ func beMember(text string) error {
 }
 
 func obey(c *client.Client, q request) response {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r := response{Serving: c.Node().Serving() == nil}
 	var err error

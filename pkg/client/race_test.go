@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
@@ -14,12 +13,14 @@ import (
 // await polls until cond holds; a test that waits in vain fails.
 func await(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond) // the processors are for those who are waited for
+	defer tick.Stop()
+	deadline := time.Now().Add(2 * time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 20s in vain for %s", what)
+			t.Fatalf("waited two minutes in vain for %s", what)
 		}
-		runtime.Gosched()
+		<-tick.C
 	}
 }
 

@@ -27,7 +27,7 @@ func (f *fleet) cluster(names ...string) cluster {
 // know waits until all take n nodes for owners.
 func (cs cluster) know(t *testing.T, n int) {
 	t.Helper()
-	until(t, "everybody to know the owners", 10*time.Second, func() bool {
+	until(t, "everybody to know the owners", time.Minute, func() bool {
 		for _, c := range cs {
 			owners := map[events.NodeID]bool{}
 			for i := range 64 {
@@ -101,7 +101,7 @@ func reads(t *testing.T, c *client.Client, keys []string) map[string]int {
 	for _, k := range keys {
 		var v client.Value
 		var err error
-		until(t, "the node to serve", 10*time.Second, func() bool { // on a busy machine leases may end
+		until(t, "the node to serve", time.Minute, func() bool { // on a busy machine leases may end
 			v, err = c.Get(t.Context(), k)
 			return !errors.Is(err, client.ErrNotServing)
 		})
@@ -127,7 +127,7 @@ func TestOwnersStandInForRedis(t *testing.T) {
 				all.know(t, 3)
 				var o origin
 				keys := loadKeys(t, all["a"], &o, 40)
-				all.replicated(t, 10*time.Second, keys)
+				all.replicated(t, time.Minute, keys)
 				strike(f, all["a"])
 				if s := reads(t, all["c"], keys); s["owner"] == 0 || s["disk"]+s["memory"] == 0 || s["redis"] != 0 {
 					t.Errorf("answered from %v", s)
@@ -164,7 +164,7 @@ func TestLoadedWhileRedisIsDown(t *testing.T) {
 		}
 		var o origin
 		keys := loadKeys(t, all["a"], &o, 20)
-		all.replicated(t, 10*time.Second, keys)
+		all.replicated(t, time.Minute, keys)
 		for _, name := range []events.NodeID{"b", "c"} {
 			reads(t, all[name], keys)
 		}
@@ -185,7 +185,7 @@ func TestCopiesFollowTheMembers(t *testing.T) {
 			all.know(t, 3)
 			var o origin
 			keys := loadKeys(t, all["a"], &o, 40)
-			all.replicated(t, 10*time.Second, keys)
+			all.replicated(t, time.Minute, keys)
 			all.placed(t)
 			if err := all["b"].Close(t.Context()); err != nil {
 				t.Fatal(err)
@@ -203,7 +203,7 @@ func TestCopiesFollowTheMembers(t *testing.T) {
 			all.know(t, 4)
 			var o origin
 			keys := loadKeys(t, all["a"], &o, 40)
-			until(t, "the owners here to hold each key", 10*time.Second, func() bool {
+			until(t, "the owners here to hold each key", time.Minute, func() bool {
 				for _, k := range keys {
 					for name, c := range all {
 						if slices.Contains(c.Node().Owners(k), name) && !onDisk(t, c, k) {
@@ -233,7 +233,7 @@ func TestCopiesFollowTheMembers(t *testing.T) {
 // change is one against these.
 func (cs cluster) placed(t *testing.T) {
 	t.Helper()
-	until(t, "the members to settle", 20*time.Second, func() bool {
+	until(t, "the members to settle", 2*time.Minute, func() bool {
 		for _, c := range cs {
 			if s := c.Node().Stats(); s.Unplaced != 0 {
 				return false

@@ -11,6 +11,7 @@ import (
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
 	"github.com/raptorflow/tercet/internal/node"
+	"github.com/raptorflow/tercet/internal/node/ondisk"
 	"github.com/raptorflow/tercet/internal/replay"
 	"github.com/raptorflow/tercet/internal/tiers/disk"
 	"github.com/raptorflow/tercet/internal/tiers/memory"
@@ -124,7 +125,7 @@ func (s *Scratch) build(ctx context.Context, c Config) error {
 	if s.disk, err = disk.Open(store); err != nil {
 		return err
 	}
-	deps.Disk = diskPort{s.disk}
+	deps.Disk = ondisk.Disk{Store: s.disk}
 	s.node, err = node.New(deps, node.Config{
 		Node: "scratch", Settings: c.Settings, Guest: true, Replication: -1, LoadAlone: true, OnApply: c.OnApply,
 	})

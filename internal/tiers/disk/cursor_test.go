@@ -2,6 +2,7 @@ package disk
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,7 @@ func TestCursorsBesideAWriter(t *testing.T) {
 		readers.Go(func() {
 			for i := r; !done.Load(); i++ {
 				k := i % keys
+				runtime.Gosched() // with few processors the writer's turn would hardly come
 				atLeast := events.Position(committed[k].Load())
 				found, err := s.Lookup(fmt.Sprint("k", k), nil)
 				if err != nil || found.Fence.Hard < atLeast {

@@ -165,8 +165,13 @@ func TestImageIsOfOneMoment(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		b := s.Batch(0)
+		// Many commits to an image, but not so many that opening one, which reads
+		// all that was not flushed, takes seconds.
+		pace := time.NewTicker(200 * time.Microsecond)
+		defer pace.Stop()
 		var err error
 		for p := events.Position(1); ctx.Err() == nil && err == nil; p++ {
+			<-pace.C
 			b.FenceKey("a", p)
 			b.FenceKey("z", p)
 			b.SetMeta("world", binary.BigEndian.AppendUint64(nil, uint64(p)))
