@@ -122,6 +122,21 @@ func (k *killedNode) get(path string) (int, string) {
 	return r.StatusCode, string(b)
 }
 
+// ready waits until the node serves.
+func (k *killedNode) ready() {
+	k.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		code, body := k.get("/readyz")
+		if code == http.StatusOK {
+			return
+		}
+		if time.Now().After(deadline) {
+			k.t.Fatalf("not ready: %d %s", code, body)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
 // G6, G7: a node that begins with snapshots, makes them and prunes them is killed
 // at any instant, while its domain is written: the catalogue stays usable, and who
 // begins with what is in it serves nothing that is dead.
@@ -161,31 +176,33 @@ func TestKilledWithSnapshotsInHand(t *testing.T) {
 				write(version)
 			}
 			most := 0
-			for n := range 8 {
+			for n := range 5 {
 				k.start()
 				write(version)
 				version++
-				<-time.After(time.Duration(300+rand.IntN(900)) * time.Millisecond)
-				k.kill()
+				if n%2 == 0 {
+					k.ready() // else it may be killed while it begins
+				}
 				cat, _ := k.catalogue(nil)
+				for deadline := time.Now().Add(30 * time.Second); n == 0; {
+					if all, _, err := cat.List(t.Context()); err == nil && len(all) > 0 {
+						break
+					}
+					if time.Now().After(deadline) {
+						t.Fatal("no snapshot is ever completed")
+					}
+					<-time.After(20 * time.Millisecond)
+				}
+				<-time.After(time.Duration(100+rand.IntN(800)) * time.Millisecond)
+				k.kill()
 				found := k.usable(cat)
 				if found < most && found < 2 {
 					t.Fatalf("after kill %d %d snapshots are left of %d", n, found, most)
 				}
 				most = found
 			}
-			if most == 0 {
-				t.Fatal("no snapshot was ever completed")
-			}
 			k.start()
-			for deadline := time.Now().Add(30 * time.Second); ; {
-				if code, body := k.get("/readyz"); code == http.StatusOK {
-					break
-				} else if time.Now().After(deadline) {
-					t.Fatalf("not ready: %d %s", code, body)
-				}
-				<-time.After(20 * time.Millisecond)
-			}
+			k.ready()
 			if _, body := k.get("/v1/shop/snapshots"); !strings.Contains(body, `"began_with":"2`) {
 				t.Errorf("the last node began without a snapshot: %.300s", body)
 			}
