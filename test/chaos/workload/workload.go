@@ -24,7 +24,6 @@ type Workload struct {
 
 	value  atomic.Int64 // the last that was given out
 	events atomic.Int64
-	ended  atomic.Bool
 
 	mu       sync.Mutex
 	ops      []Op
