@@ -26,6 +26,7 @@ type bench struct {
 	servers owner
 	nats    *process.NATSServer
 	redis   *process.RedisServer
+	stocked *stocked
 }
 
 func (b *bench) pairing() pairing { return pairing{rounds: b.rounds, slice: b.slice} }
@@ -47,7 +48,7 @@ func (b *bench) part(ctx context.Context, p part) (err error) {
 
 // say tells whoever watches what goes on.
 func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.progress, "%-8s%6.1fs  %s\n", b.name, time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(b.progress, "%-9s%6.1fs  %s\n", b.name, time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // add takes a finished row.

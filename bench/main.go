@@ -36,6 +36,9 @@ var parts = []part{
 	{"everywhere", "Everywhere writes with three nodes beside JetStream publishes", runEverywhere},
 	{"budget", "many times what fits through the disk tier's budget", runBudget},
 	{"events", "domain events to fences beside a plain consumer and a bare router", runEvents},
+	{"restart", "a cleanly stopped node until it serves, beside the opening of its files", runRestart},
+	{"beginning", "a node with nothing until it serves, from a snapshot and the log's tail", runBeginning},
+	{"snapshot", "hits in memory while a snapshot is made beside hits while none is", runSnapshot},
 	{"broad", "an invalidation of a million copies beside one of a single key", runBroad},
 }
 
@@ -60,6 +63,7 @@ type config struct {
 	records int
 	copies  int
 	puts    int
+	tail    int
 	json    string
 	traces  string
 	profile string
@@ -82,6 +86,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.records, "records", 250_000, "records to replay")
 	f.IntVar(&c.copies, "copies", 1_000_000, "copies that part broad invalidates at once")
 	f.IntVar(&c.puts, "puts", 2_000_000, "values that part budget puts")
+	f.IntVar(&c.tail, "tail", 100_000, "records behind the snapshot of part beginning")
 	f.StringVar(&c.json, "json", "", "write the result to this file")
 	f.StringVar(&c.traces, "traces", "", "directory of recorded traces, for part hits")
 	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile to this file")
@@ -89,7 +94,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.Usage = func() {
 		fmt.Fprintln(stderr, "Usage: bench [flags]\n\nMeasures each raw part beside Tercet's path, in turns, in one process. Parts:")
 		for _, p := range parts {
-			fmt.Fprintf(stderr, "  %-8s %s\n", p.name, p.what)
+			fmt.Fprintf(stderr, "  %-9s %s\n", p.name, p.what)
 		}
 		fmt.Fprintln(stderr, "\nFlags:")
 		f.PrintDefaults()
@@ -107,8 +112,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		}
 		c.sizes = append(c.sizes, n)
 	}
-	if c.rounds < 1 || c.slice <= 0 || c.records < 1000 || c.copies < 100 || c.puts < 100 {
-		return c, errors.New("-rounds, -slice, -records, -copies or -puts is too small")
+	if c.rounds < 1 || c.slice <= 0 || c.records < 1000 || c.copies < 100 || c.puts < 100 || c.tail < 100 {
+		return c, errors.New("-rounds, -slice, -records, -copies, -puts or -tail is too small")
 	}
 	if *quick {
 		c.rounds, c.records = min(c.rounds, 15), min(c.records, 50_000)

@@ -44,7 +44,7 @@ func runReplay(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer undo()
-	l := replayLog{b: b, js: js, d: newData(max(b.records/4, 1000), 150)}
+	l := replayLog{b: b, js: js, d: newData(max(b.records/4, 1000), 150), domain: replayDomain}
 	if err := l.write(ctx, b.records); err != nil {
 		return err
 	}
@@ -74,6 +74,8 @@ type replayLog struct {
 	js   jetstream.JetStream
 	d    *data
 	last uint64
+	// domain is whose log it is.
+	domain string
 	// puts and fences are the keys of the last of each kind.
 	lastPut, lastFenced int
 }
@@ -86,10 +88,10 @@ func (l *replayLog) write(ctx context.Context, n int) error {
 	}
 	now := time.Now()
 	for i := range n {
-		key := int(uint32(i)*2654435761) % len(l.d.keys)
+		key, put := l.change(i)
 		var change events.Change = &events.Invalidate{Scope: events.Scope{Keys: []string{l.d.keys[key]}}}
 		l.lastFenced = key
-		if i%10 < 7 {
+		if put {
 			l.lastPut, l.lastFenced = key, -1
 			h := tiers.Header{Key: l.d.keys[key], Created: now, Expiry: now.Add(12 * time.Hour)}
 			e, err := tiers.Append(nil, &h, l.d.value(key))
@@ -103,7 +105,7 @@ func (l *replayLog) write(ctx context.Context, n int) error {
 			return err
 		}
 		id := events.ID{Publisher: publisher, Counter: uint64(i + 1)}
-		if _, err := l.js.PublishAsync(jslog.LogSubject(replayDomain, 0), data, jetstream.WithMsgID(id.String()), jetstream.WithStallWait(10*time.Second)); err != nil {
+		if _, err := l.js.PublishAsync(jslog.LogSubject(l.domain, 0), data, jetstream.WithMsgID(id.String()), jetstream.WithStallWait(10*time.Second)); err != nil {
 			return err
 		}
 	}
@@ -112,7 +114,7 @@ func (l *replayLog) write(ctx context.Context, n int) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s, err := l.js.Stream(ctx, jslog.LogStream(replayDomain, 0))
+	s, err := l.js.Stream(ctx, jslog.LogStream(l.domain, 0))
 	if err != nil {
 		return err
 	}
@@ -121,6 +123,25 @@ func (l *replayLog) write(ctx context.Context, n int) error {
 		return fmt.Errorf("%d of %d records landed", l.last, n)
 	}
 	return nil
+}
+
+// change returns what record i is about, and whether it puts the key's value
+// rather than invalidating it.
+func (l *replayLog) change(i int) (key int, put bool) {
+	return int(uint32(i)*2654435761) % len(l.d.keys), i%10 < 7
+}
+
+// fenced returns the keys that n records leave without a value.
+func (l *replayLog) fenced(n int) map[int]bool {
+	keys := make(map[int]bool)
+	for i := range n {
+		if key, put := l.change(i); put {
+			delete(keys, key)
+		} else {
+			keys[key] = true
+		}
+	}
+	return keys
 }
 
 // race takes the time from the first record to the last.
@@ -154,7 +175,7 @@ func (r *race) rate(ctx context.Context) (float64, error) {
 
 func (l *replayLog) consume(ctx context.Context) side {
 	return func(time.Duration) (float64, error) {
-		c, err := l.js.CreateConsumer(ctx, jslog.LogStream(replayDomain, 0), jetstream.ConsumerConfig{
+		c, err := l.js.CreateConsumer(ctx, jslog.LogStream(l.domain, 0), jetstream.ConsumerConfig{
 			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: time.Minute,
 		})
 		if err != nil {

@@ -22,6 +22,11 @@ func collectors(member *client.Client, clients *resp.Server, shared bool) []prom
 	if shared {
 		all = append(all, telemetry.Shared(func() redis.Stats { return *member.TierStats().Shared }))
 	}
+	if member.Catalogue() != nil {
+		all = append(all, telemetry.Snapshots(func() telemetry.SnapshotCounts {
+			return telemetry.SnapshotCounts(member.SnapshotStats())
+		}))
+	}
 	if clients != nil {
 		all = append(all, telemetry.RESP(func() telemetry.Clients {
 			return telemetry.Clients(clients.Stats())

@@ -143,7 +143,7 @@ func newServers(ctx context.Context, c *config.Config, certs certificates, membe
 	s := &servers{log: log, images: newImages(member, c, log)}
 	var err error
 	if c.RESP.Addr != config.Off {
-		s.resp, err = resp.New(resp.Deps{Cache: member.Node(), Logger: log}, resp.Config{
+		s.resp, err = resp.New(resp.Deps{Cache: member.Node(), Snapshot: s.images.order(), Logger: log}, resp.Config{
 			Addr: c.RESP.Addr, Password: server.NewSecret(c.RESP.Password), TLS: certs.resp,
 			MaxConnections: c.RESP.MaxConnections, MaxValue: int(c.MaxValue), IdleTimeout: c.RESP.IdleTimeout,
 			Version: build.Version,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/raptorflow/tercet/cmd/internal/link"
 	"github.com/raptorflow/tercet/internal/config"
+	"github.com/raptorflow/tercet/internal/server/resp"
 	"github.com/raptorflow/tercet/internal/snapshot"
 	"github.com/raptorflow/tercet/pkg/client"
 )
@@ -62,7 +63,7 @@ func (s *images) run(ctx context.Context) error {
 
 // due makes what is due, and returns when to look again.
 func (s *images) due(ctx context.Context) (time.Duration, error) {
-	all, _, err := s.member.Catalogue().List(ctx)
+	all, _, err := s.member.Snapshots(ctx)
 	if err != nil {
 		return troubled, err
 	}
@@ -98,6 +99,34 @@ func (s *images) create(ctx context.Context, kind snapshot.Kind, base *snapshot.
 		s.log.Info("made a snapshot", "id", m.ID, "kind", m.Kind, "base", m.Base, "rows", m.Rows, "copies", m.Copies, "bytes", m.Size, "took", time.Since(began).Round(time.Millisecond))
 	}
 	return m, err
+}
+
+// demand makes one that somebody asks for.
+func (s *images) demand(ctx context.Context, kind snapshot.Kind, increment bool) (snapshot.Manifest, error) {
+	var base *snapshot.Manifest
+	if increment {
+		all, _, err := s.member.Snapshots(ctx)
+		if err != nil {
+			return snapshot.Manifest{}, err
+		}
+		_, base = snapshot.Schedule{FullEvery: 1 << 30}.Next(time.Now(), all, kind)
+	}
+	return s.create(ctx, kind, base)
+}
+
+// order makes snapshots for Redis clients; nil of nil.
+func (s *images) order() func(context.Context, resp.SnapshotOrder) (string, error) {
+	if s == nil {
+		return nil
+	}
+	return func(ctx context.Context, o resp.SnapshotOrder) (string, error) {
+		kind := snapshot.Full
+		if o.Fences {
+			kind = snapshot.Fences
+		}
+		m, err := s.demand(ctx, kind, o.Increment)
+		return m.ID, err
+	}
 }
 
 // handler serves /v1/{domain}/snapshots; nil of nil.
@@ -146,7 +175,7 @@ type refusal struct {
 }
 
 func (s *images) list(w http.ResponseWriter, r *http.Request) error {
-	all, refused, err := s.member.Catalogue().List(r.Context())
+	all, refused, err := s.member.Snapshots(r.Context())
 	if err != nil {
 		return err
 	}
@@ -179,15 +208,7 @@ func (s *images) post(w http.ResponseWriter, r *http.Request) error {
 	}
 	// It takes as long as it takes.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	var base *snapshot.Manifest
-	if q.Increment {
-		all, _, err := s.member.Catalogue().List(r.Context())
-		if err != nil {
-			return err
-		}
-		_, base = snapshot.Schedule{FullEvery: 1 << 30}.Next(time.Now(), all, q.Kind)
-	}
-	m, err := s.create(r.Context(), q.Kind, base)
+	m, err := s.demand(r.Context(), q.Kind, q.Increment)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,6 +90,16 @@ func TestNodeMakesSnapshots(t *testing.T) {
 				t.Errorf("post of nonsense: %v, %v", r, err)
 			}
 			_ = r.Body.Close()
+			if r, err = client.Get(strings.TrimSuffix(url, "v1/shop/snapshots") + "metrics"); err != nil {
+				t.Fatal(err)
+			}
+			body, _ = io.ReadAll(r.Body)
+			_ = r.Body.Close()
+			for _, metric := range []string{"tercet_snapshots_made_total", "tercet_snapshot_last_bytes", "tercet_snapshot_age_seconds"} {
+				if !regexp.MustCompile(`(?m)^` + metric + ` [0-9.e+-]*[1-9]`).Match(body) {
+					t.Errorf("no %s above 0 in /metrics", metric)
+				}
+			}
 			other, stopOther := start("b")
 			await(other, func(l list) bool { return l.BeganWith != "" })
 			stopOther()

@@ -83,7 +83,9 @@ type holding struct {
 	Applied  uint64     `json:"applied,omitempty"`
 	FreshFor int64      `json:"fresh_for_ms,omitempty"`
 	Tiers    []heldCopy `json:"tiers,omitempty"`
-	member   *pulsed    // nil: it was named by its address alone
+	// Served are answers that it gave lately, and sampled.
+	Served []servedCopy `json:"served,omitempty"`
+	member *pulsed      // nil: it was named by its address alone
 }
 
 // heldCopy is what lies in one of a node's tiers.
@@ -100,6 +102,14 @@ type heldCopy struct {
 	// Log is what the log makes of the copy, where that is another verdict than
 	// the node's: it may be behind.
 	Log *chronicle.Verdict `json:"log,omitempty"`
+}
+
+// servedCopy is an answer that a node gave, and sampled.
+type servedCopy struct {
+	At      time.Time `json:"at"`
+	Epoch   string    `json:"epoch"`
+	Birth   uint64    `json:"birth"`
+	Applied uint64    `json:"applied"`
 }
 
 func (x *historian) run(ctx context.Context, c *config.Config) error {

@@ -8,6 +8,7 @@ import (
 	nethttp "net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/raptorflow/tercet/internal/server/httpapi"
 	"github.com/raptorflow/tercet/pkg/client"
@@ -53,7 +54,7 @@ func TestExplain(t *testing.T) {
 func member(t *testing.T, s *process.NATSServer, name string) (*client.Client, string) {
 	t.Helper()
 	addr := fmt.Sprintf("127.0.0.1:%d", process.FreePort(t))
-	n, err := client.Open(t.Context(), client.Config{Domain: "shop", NATSURL: s.URL(), NodeID: name, L1Size: 1 << 20, Addresses: []string{"http://" + addr}})
+	n, err := client.Open(t.Context(), client.Config{Domain: "shop", NATSURL: s.URL(), NodeID: name, L1Size: 1 << 20, AuditRate: 100, Addresses: []string{"http://" + addr}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,9 +99,25 @@ func TestExplainAsksNodes(t *testing.T) {
 	if t0 := v.Nodes[0].Tiers[0]; !t0.Found || t0.Verdict != "alive" || t0.Log != nil {
 		t.Errorf("%+v", t0)
 	}
+	born := v.Nodes[0].Tiers[0].Birth
+	for deadline := time.Now().Add(20 * time.Second); len(v.Nodes[0].Served) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("no answer was sampled")
+		}
+		if _, err := n.Get(t.Context(), "price"); err != nil {
+			t.Fatal(err)
+		}
+		v = explained{}
+		if err := json.Unmarshal([]byte(must(t, "explain", "price", "--json")), &v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := v.Nodes[0].Served[0]; got.Birth != born || got.Applied < born || time.Since(got.At) > time.Minute {
+		t.Errorf("served %+v, want what was born at %d", got, born)
+	}
 	must(t, "invalidate", "--tag", "tea")
 	out := must(t, "explain", "price", "--node", "http://127.0.0.1:1")
-	for _, want := range []string{"of tag tea", "node-a has applied", "memory", "http://127.0.0.1:1 can't be asked"} {
+	for _, want := range []string{"of tag tea", "node-a has applied", "memory", fmt.Sprintf("served  what was born at %d, last sampled at ", born), "http://127.0.0.1:1 can't be asked"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}

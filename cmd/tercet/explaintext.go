@@ -149,4 +149,10 @@ func (h holding) describe(w io.Writer) {
 			fmt.Fprintf(w, "          the log says: %s\n", lot(*t.Log))
 		}
 	}
+	for i, s := range h.Served {
+		if i+1 < len(h.Served) && h.Served[i+1].Birth == s.Birth && h.Served[i+1].Epoch == s.Epoch {
+			continue // the last of those that served the same says it
+		}
+		fmt.Fprintf(w, "  served  what was born at %d, last sampled at %s, having applied %d\n", s.Birth, s.At.Local().Format(time.TimeOnly), s.Applied)
+	}
 }

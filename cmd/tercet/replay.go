@@ -37,11 +37,17 @@ Where it goes (--into):
   scratch[:ADDR]  time travel: a node of its own, as of --to, served to Redis clients
                   on loopback until interrupted; with --get it answers one key and ends
 
+--from-snapshot begins behind a snapshot of the log's: the one that is named, or the
+newest of use at a place (newest: at --to). A scratch node then has what the snapshot
+holds, loaded values too, and needs the log only from there.
+
 Nothing is ever published to the log. --dry-run reads and counts.`,
 		Example: `  tercet replay --from -1h --key product:1:price
   tercet replay --into file:shop.ndjson
   tercet replay --into scratch --to "2026-03-01 12:00" --get product:1:price
   tercet replay --archive shop.ndjson --into scratch:127.0.0.1:6400
+  tercet replay --from-snapshot newest --key product:1:price   # what has happened since
+  tercet replay --from-snapshot newest --into scratch --to "2026-03-01 12:00"
   tercet replay --into node:node-b --prefix product: --rate 5000`,
 		Args: args(cobra.NoArgs),
 	}
@@ -50,6 +56,7 @@ Nothing is ever published to the log. --dry-run reads and counts.`,
 	f.StringVar(&r.into, "into", "screen", "where it goes: screen, file:PATH, node:NAME or scratch[:ADDR]")
 	f.StringVar(&r.archive, "archive", "", "read this archive instead of the domain's log")
 	f.StringVar(&r.from, "from", "first", "where to begin")
+	f.StringVar(&r.snapshot, "from-snapshot", "", "begin behind a snapshot: its id, newest, or the newest at a position or time")
 	f.StringVar(&r.to, "to", "last", "where to end")
 	f.IntVar(&r.partition, "partition", -1, "of this partition alone (default: all)")
 	f.StringArrayVar(&r.filter.Keys, "key", nil, "what concerns this key; may stand several times")
@@ -72,6 +79,7 @@ type replayer struct {
 	rate                    float64
 	pulses, dry             bool
 	get                     string
+	snapshot                string // with which to begin; empty: none
 }
 
 // origin is what is replayed: a domain's log, or an archive.
@@ -101,8 +109,10 @@ func (r *replayer) run(ctx context.Context, c *config.Config) error {
 		return usagef("a scratch node needs all of its log: --into scratch goes without --key, --tag and --prefix")
 	case kind == "node" && r.archive != "":
 		return usagef("a node takes values only from the log that it follows: --into node goes without --archive")
-	case kind == "node" && (r.from != "first" || r.to != "last"):
-		return usagef("what a node may take is what is alive now: --into node goes without --from and --to")
+	case kind == "node" && (r.from != "first" || r.to != "last" || r.snapshot != ""):
+		return usagef("what a node may take is what is alive now: --into node goes without --from, --from-snapshot and --to")
+	case r.snapshot != "" && (r.from != "first" || r.archive != ""):
+		return usagef("--from-snapshot says where in the log to begin: it goes without --from and --archive")
 	}
 	if err := r.filter.Validate(); err != nil {
 		return usagef("%v", err)
@@ -115,10 +125,12 @@ func (r *replayer) run(ctx context.Context, c *config.Config) error {
 		if err != nil {
 			return err
 		}
-		if kind == "scratch" && !r.dry {
-			return r.intoScratch(ctx, o, ranges, where)
-		}
-		return r.intoTarget(ctx, o, ranges, kind, where)
+		return r.withSnapshot(ctx, c, o, ranges, func(b *beginning, ranges []replay.Range) error {
+			if kind == "scratch" && !r.dry {
+				return r.intoScratch(ctx, o, b, ranges, where)
+			}
+			return r.intoTarget(ctx, o, ranges, kind, where)
+		})
 	})
 }
 

@@ -140,7 +140,7 @@ type nowhere struct{ node.Replicas }
 func (nowhere) Send(context.Context, events.NodeID, node.Shipment) error { return nil }
 
 // intoScratch runs a node on the past and lets people ask it.
-func (r *replayer) intoScratch(ctx context.Context, o *origin, ranges []replay.Range, addr string) error {
+func (r *replayer) intoScratch(ctx context.Context, o *origin, b *beginning, ranges []replay.Range, addr string) error {
 	if o.filtered {
 		return errFiltered
 	}
@@ -156,7 +156,7 @@ func (r *replayer) intoScratch(ctx context.Context, o *origin, ranges []replay.R
 	c := scratch.Config{Settings: o.settings, Sources: o.sources}
 	all, applied := uint64(0), make([]uint64, len(ranges))
 	for i, x := range ranges {
-		if x.Len() == 0 {
+		if b == nil && x.Len() == 0 {
 			return fmt.Errorf("%w: nothing in partition %d up to %s", node.ErrNotFound, i, r.to)
 		}
 		c.To = append(c.To, x.Last)
@@ -165,6 +165,12 @@ func (r *replayer) intoScratch(ctx context.Context, o *origin, ranges []replay.R
 	bar := newProgress(r.app.err, "records")
 	if o.settings.Partitions == 1 { // several are applied at once
 		c.OnApply = func(p int, _ events.Mark, _ []events.Change) { applied[p]++; bar.at(applied[p], all) }
+	}
+	if b != nil {
+		var err error
+		if c.Fill, err = b.fill(ctx); err != nil {
+			return err
+		}
 	}
 	s, err := scratch.Open(ctx, c)
 	bar.end()

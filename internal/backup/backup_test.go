@@ -22,6 +22,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(workerEnv); text != "" {
+		fmt.Fprintln(os.Stderr, beWorker(text))
+		os.Exit(1)
+	}
 	// The embedded server leaves a goroutine that looks at the machine's load.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/pse.periodic"))
 }

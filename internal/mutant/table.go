@@ -207,6 +207,8 @@ const (
 	RestoreInstalledEarly
 	EvidenceReplaced
 	SnapshotKeepsAhead
+	// LeftoversKept: pruning leaves what killed writers left within the store.
+	LeftoversKept
 	ArchiveUnchecked
 	OutrunOffered
 	RestoredWithoutEpoch
@@ -441,6 +443,7 @@ var all = [...]Info{
 	RestoredHorizonForgotten: {RestoredHorizonForgotten, "restored-horizon-forgotten", "G6, P33", "a world that is restored takes births from below its horizon"},
 	RestoredServesAtOnce:     {RestoredServesAtOnce, "restored-serves-at-once", "G6, P31", "a node that begins with what it has kept serves before it has applied the log's tail"},
 	EvidenceReplaced:         {EvidenceReplaced, "evidence-replaced", "G8", "a snapshot takes the place of a disk that contradicts the log"},
+	LeftoversKept:            {LeftoversKept, "leftovers-kept", "", "what killed processes left half written in a store of snapshots stays there for ever"},
 	SnapshotKeepsAhead:       {SnapshotKeepsAhead, "snapshot-keeps-ahead", "G6, H5", "a snapshot holds copies that were born behind its place"},
 	RestoreInstalledEarly:    {RestoreInstalledEarly, "restore-installed-early", "G6, G7", "the rows of a snapshot take the disk's place before all of them were read"},
 	ArchiveUnchecked:         {ArchiveUnchecked, "archive-unchecked", "G6", "a damaged line of an archive is replayed"},

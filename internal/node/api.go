@@ -168,6 +168,9 @@ type Explanation struct {
 	// negative: not at all.
 	FreshFor time.Duration
 	Tiers    []TierExplanation
+	// Served are the answers of the key that the auditor sampled lately, the oldest
+	// first. Most reads are not sampled.
+	Served []Served
 }
 
 // TierExplanation is one tier's part of an [Explanation].

@@ -77,7 +77,8 @@ type auditor struct {
 	armed, tracking atomic.Bool
 	taken           chan Sighting
 
-	seen []fenceLog // by partition
+	seen   []fenceLog // by partition
+	served servedLog
 	// rereadAt is when the log was last read again, in waiter time.
 	rereadAt int64
 	count    auditCounts
@@ -198,6 +199,7 @@ func (a *auditor) run(ctx context.Context) error {
 // judge has a sighting judged by everybody who can.
 func (a *auditor) judge(ctx context.Context, s Sighting) {
 	a.count.reads.Add(1)
+	a.served.note(s, a.n.clock.Now().Unix)
 	a.judgeByLog(ctx, s)
 	member, ok := a.anyOther(s.Partition)
 	if a.peers == nil || !ok {

@@ -86,6 +86,7 @@ func (n *Node) Explain(ctx context.Context, key string) (Explanation, error) {
 	x := Explanation{
 		Key: key, Partition: p.index, Epoch: point.Epoch, Applied: point.Position,
 		FreshFor: n.lease - time.Duration(now.Holder-p.fresh.Load()),
+		Served:   n.audit.served.of(key),
 	}
 	fence, onDisk := p.lookupDisk(key, nil)
 	inMemory, _ := n.memory.Lookup(key, nil)

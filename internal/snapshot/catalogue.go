@@ -275,8 +275,9 @@ func (c *Catalogue) Get(ctx context.Context, id string) (Manifest, error) {
 const Unfinished = 24 * time.Hour
 
 // Prune removes the images that r does not keep, and what was left behind by
-// creations and removals that did not come to their end. It returns what it
-// removed, also with an error.
+// creations and removals that did not come to their end. It returns the ids of
+// what it removed, also with an error; what never came to have one is not among
+// them.
 func (c *Catalogue) Prune(ctx context.Context, r Retention) (pruned []string, err error) {
 	all, refused, err := c.List(ctx)
 	if err != nil {
@@ -310,7 +311,19 @@ func (c *Catalogue) Prune(ctx context.Context, r Retention) (pruned []string, er
 		}
 		pruned = append(pruned, id)
 	}
-	return pruned, nil
+	return pruned, c.sweep(ctx)
+}
+
+// sweep removes what dead writers left within the store.
+func (c *Catalogue) sweep(ctx context.Context) error {
+	s, ok := c.store.(Sweeper)
+	if !ok || mutant.On(mutant.LeftoversKept) {
+		return nil
+	}
+	if _, err := s.Sweep(ctx, c.cfg.Domain+"/", c.cfg.Now().Add(-Unfinished)); err != nil {
+		return fmt.Errorf("prune snapshots: remove what was left half written: %w", err)
+	}
+	return nil
 }
 
 // Remove removes one image, its manifest first: whoever lists meanwhile sees it

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -400,4 +401,29 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("verified %d bytes with %v", len(data), err)
 		}
 	})
+}
+
+// sweeper notes what it was asked to sweep.
+type sweeper struct {
+	storetest.Memory
+	prefix string
+	before time.Time
+}
+
+func (s *sweeper) Sweep(_ context.Context, prefix string, before time.Time) (int, error) {
+	s.prefix, s.before = prefix, before
+	return 1, nil
+}
+
+// Pruning has the store remove what killed writers left in it a day ago.
+func TestPruneSweeps(t *testing.T) {
+	s := &sweeper{}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c := catalogue(t, s, func(c *snapshot.Config) { c.Now = func() time.Time { return now } })
+	if pruned, err := c.Prune(t.Context(), snapshot.Retention{}); len(pruned) > 0 || err != nil {
+		t.Errorf("pruned %v, %v", pruned, err)
+	}
+	if s.prefix != "shop/" || !s.before.Equal(now.Add(-snapshot.Unfinished)) {
+		t.Errorf("swept %q of before %v", s.prefix, s.before)
+	}
 }

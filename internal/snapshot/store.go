@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Store keeps objects by name. Names are of letters, digits, '.', '_', '-' and,
@@ -21,4 +22,13 @@ type Store interface {
 	List(ctx context.Context, prefix string) ([]string, error)
 	// Remove removes an object. One that is not there is no error.
 	Remove(ctx context.Context, name string) error
+}
+
+// Sweeper is a [Store] in which a Put that was cut off, because its process died,
+// leaves bytes that List does not show.
+type Sweeper interface {
+	// Sweep removes what is left of Puts under prefix of which nothing was heard
+	// since before, and returns how many there were. Where the bytes have lost
+	// their names the prefix does not matter.
+	Sweep(ctx context.Context, prefix string, before time.Time) (swept int, err error)
 }

@@ -71,6 +71,7 @@ func TestEveryFieldIsTold(t *testing.T) {
 	everyFieldIsTold(t, Disk)
 	everyFieldIsTold(t, Shared)
 	everyFieldIsTold(t, RESP)
+	everyFieldIsTold(t, Snapshots)
 }
 
 func TestPartitions(t *testing.T) {
@@ -97,7 +98,8 @@ func TestNamesFollowTheConvention(t *testing.T) {
 	r, err := NewRegistry(Build{Version: "1.2.3", Revision: "abc", Go: "go1"},
 		Node(func() node.Stats { return node.Stats{Partitions: make([]node.PartitionStats, 1)} }),
 		Memory(func() memory.Stats { return memory.Stats{} }), Disk(func() disk.Stats { return disk.Stats{} }),
-		Shared(func() redis.Stats { return redis.Stats{Breaker: "open"} }), RESP(func() Clients { return Clients{} }))
+		Shared(func() redis.Stats { return redis.Stats{Breaker: "open"} }), RESP(func() Clients { return Clients{} }),
+		Snapshots(func() SnapshotCounts { return SnapshotCounts{Newest: time.Now()} }))
 	if err != nil {
 		t.Fatal(err)
 	}

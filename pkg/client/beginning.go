@@ -43,7 +43,7 @@ func (c *Client) begin(ctx context.Context) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, beginWithin)
 	defer cancel()
-	all, refused, err := c.catalogue.List(limited)
+	all, refused, err := c.Snapshots(limited)
 	if err != nil {
 		c.cfg.Logger.Warn("snapshots can't be listed; the node begins without", "domain", c.cfg.Domain, "error", err)
 		return nil

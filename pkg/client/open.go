@@ -42,6 +42,7 @@ type Client struct {
 	// catalogue is nil without snapshots; imaging has room for one that is made.
 	catalogue *snapshot.Catalogue
 	imaging   chan struct{}
+	imaged    imaged
 	began     Beginning
 	packer    *pack.Packer
 	warming   warming

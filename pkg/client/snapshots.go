@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -80,6 +81,13 @@ func (c *Client) CreateSnapshot(ctx context.Context, kind SnapshotKind, base *Sn
 	case <-ctx.Done():
 		return Snapshot{}, ctx.Err()
 	}
+	began := time.Now()
+	m, err := c.image(ctx, kind, base)
+	c.imaged.made(m, err, time.Since(began))
+	return m, err
+}
+
+func (c *Client) image(ctx context.Context, kind SnapshotKind, base *Snapshot) (Snapshot, error) {
 	store := c.l3.now()
 	if store == nil {
 		return Snapshot{}, fmt.Errorf("make a snapshot: there is no disk tier at the moment: %w", tiers.ErrUnavailable)

@@ -17,6 +17,19 @@ import (
 // Replicas returns the way by which copies reach the nodes of the configured
 // domain, packed as its nodes pack them. It sends and asks; it does not listen.
 func Replicas(nc *nats.Conn, c *config.Config) (node.Replicas, error) {
+	p, err := Packer(c)
+	if err != nil {
+		return nil, err
+	}
+	n, err := copies.New(nc, c.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return packing{n, p}, nil
+}
+
+// Packer returns what packs and opens copies as the domain's nodes do.
+func Packer(c *config.Config) (*pack.Packer, error) {
 	if _, err := SealKeys(c); err != nil {
 		return nil, err // which says where the keys came from
 	}
@@ -27,15 +40,7 @@ func Replicas(nc *nats.Conn, c *config.Config) (node.Replicas, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := pack.New(pack.Config{Domain: c.Domain, Keys: ring, MaxPayload: int(c.MaxValue)})
-	if err != nil {
-		return nil, err
-	}
-	n, err := copies.New(nc, c.Domain)
-	if err != nil {
-		return nil, err
-	}
-	return packing{n, p}, nil
+	return pack.New(pack.Config{Domain: c.Domain, Keys: ring, MaxPayload: int(c.MaxValue)})
 }
 
 // packing packs what is sent. What is fetched stays as it came: nobody here looks

@@ -24,6 +24,10 @@ type Config struct {
 	// Sources hold the records of each partition, To where each ends.
 	Sources []replay.Source
 	To      []events.Position
+	// Fill, if set, adds the rows that the node begins with, an image of a node of
+	// the domain's at a place of each log that its source holds; it applies what
+	// lies behind. Values are as they are in memory: not packed.
+	Fill func(add func(partition int, r disk.Row) error) error
 	// Bytes is the memory for copies, keys and headers; default 256 MiB. What
 	// does not fit is evicted, and missed.
 	Bytes int64
@@ -109,10 +113,16 @@ func (s *Scratch) build(ctx context.Context, c Config) error {
 	if deps.Memory, err = memory.New(memory.Config{Bytes: 1 << 20, Partitions: c.Settings.Partitions, Partition: partition}); err != nil {
 		return err
 	}
-	if s.disk, err = disk.Open(disk.Config{
+	store := disk.Config{
 		Budget: c.Bytes, Partitions: c.Settings.Partitions, Partition: partition, Logger: c.Logger,
 		Now: func() int64 { return now.Now().Unix },
-	}); err != nil {
+	}.InMemory()
+	if c.Fill != nil {
+		if err := disk.Restore(store, c.Fill); err != nil {
+			return err
+		}
+	}
+	if s.disk, err = disk.Open(store); err != nil {
 		return err
 	}
 	deps.Disk = ondisk.Disk{Store: s.disk}

@@ -14,6 +14,15 @@ type explanation struct {
 	Applied    uint64            `json:"applied"`
 	FreshForMS int64             `json:"fresh_for_ms"`
 	Tiers      []tierExplanation `json:"tiers"`
+	Served     []served          `json:"served,omitempty"`
+}
+
+// served is an answer that was sampled.
+type served struct {
+	At      time.Time `json:"at"`
+	Epoch   string    `json:"epoch"`
+	Birth   uint64    `json:"birth"`
+	Applied uint64    `json:"applied"`
 }
 
 type tierExplanation struct {
@@ -46,6 +55,9 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 			e.Created, e.Expiry = instant(t.Header.Created), instant(t.Header.Expiry)
 		}
 		out.Tiers = append(out.Tiers, e)
+	}
+	for _, a := range x.Served {
+		out.Served = append(out.Served, served{a.At.UTC(), a.Epoch.String(), uint64(a.Birth), uint64(a.Applied)})
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil

@@ -251,7 +251,7 @@ func TestExplainMembersMetrics(t *testing.T) {
 	s.expect(204, "PUT", "/v1/shop/keys/k", "v", "Tercet-Tags", "t")
 	_, body := s.expect(200, "GET", "/v1/shop/explain/k", "")
 	var x explanation
-	if err := json.Unmarshal([]byte(body), &x); err != nil || x.Key != "k" || len(x.Tiers) != 1 || x.Tiers[0].Verdict != "alive" || x.Tiers[0].Birth != 1 || x.Tiers[0].Expiry != nil {
+	if err := json.Unmarshal([]byte(body), &x); err != nil || x.Key != "k" || len(x.Tiers) != 1 || x.Tiers[0].Verdict != "alive" || x.Tiers[0].Birth != 1 || x.Tiers[0].Expiry != nil || len(x.Served) != 1 || x.Served[0].Birth != 1 {
 		t.Errorf("%s, %v", body, err)
 	}
 	if _, body := s.expect(200, "GET", "/v1/shop/members", ""); !strings.Contains(body, `"node":"fake"`) {

@@ -84,6 +84,7 @@ func init() {
 		{"tercet.level", -1, flagFast, 0, 0, 0, "tercet", "Shows or sets this connection's read level.", cmdTercetLevel},
 		{"tercet.token", 1, flagFast, 0, 0, 0, "tercet", "Returns what this connection has seen.", cmdTercetToken},
 		{"tercet.tier", -1, flagWrite, 0, 0, 0, "tercet", "Lists the node's tiers, or switches one off or on.", cmdTercetTier},
+		{"tercet.snapshot", -1, flagWrite, 0, 0, 0, "tercet", "Makes a snapshot of this node, and returns its id.", cmdTercetSnapshot},
 		{"tercet.explain", 2, flagRead, 1, 1, 1, "tercet", "Says why a key's copies would or would not be served.", cmdTercetExplain},
 	} {
 		table[c.name] = &c

@@ -79,6 +79,9 @@ func set[T comparable](field *T, value T) {
 // Deps are what a Server stands on.
 type Deps struct {
 	Cache server.Cache
+	// Snapshot makes a snapshot and returns its id once it is in the store. Nil:
+	// the node keeps none.
+	Snapshot func(context.Context, SnapshotOrder) (id string, err error)
 	// Logger is told of connections that failed in ways their client did not
 	// cause. Default: nothing is said.
 	Logger *slog.Logger
@@ -86,13 +89,15 @@ type Deps struct {
 
 // Server is a RESP server. Build it with [New].
 type Server struct {
-	socket  server.Socket
-	cache   server.Cache
-	logger  *slog.Logger
-	cfg     Config
-	locks   *stripes
-	cursors *cursors
-	started time.Time
+	socket server.Socket
+	cache  server.Cache
+	logger *slog.Logger
+	cfg    Config
+	locks  *stripes
+	// snapshot is nil where none are kept.
+	snapshot func(context.Context, SnapshotOrder) (string, error)
+	cursors  *cursors
+	started  time.Time
 
 	lastID   atomic.Int64
 	commands atomic.Uint64
@@ -118,7 +123,7 @@ func New(deps Deps, cfg Config) (*Server, error) {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		cache: deps.Cache, logger: deps.Logger, cfg: cfg.withDefaults(),
+		cache: deps.Cache, snapshot: deps.Snapshot, logger: deps.Logger, cfg: cfg.withDefaults(),
 		locks: newStripes(), cursors: newCursors(1024), conns: make(map[*conn]struct{}),
 	}, nil
 }

@@ -31,10 +31,14 @@ func start(t *testing.T, cfg Config) running {
 	return startWith(t, cfg, cache)
 }
 
-func startWith(t *testing.T, cfg Config, cache *servertest.Cache) running {
+func startWith(t *testing.T, cfg Config, cache *servertest.Cache, change ...func(*Deps)) running {
 	t.Helper()
 	cfg.Addr = "127.0.0.1:0"
-	s, err := New(Deps{Cache: cache}, cfg)
+	deps := Deps{Cache: cache}
+	for _, f := range change {
+		f(&deps)
+	}
+	s, err := New(deps, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -269,6 +269,7 @@ func (c *Cache) Explain(_ context.Context, key string) (node.Explanation, error)
 	t := node.TierExplanation{Tier: node.FromMemory, Verdict: "no copy"}
 	if e, ok := c.alive(key); ok {
 		t = node.TierExplanation{Tier: node.FromMemory, Found: true, Header: e.Header(), Size: len(e), Verdict: "alive"}
+		x.Served = []node.Served{{At: time.UnixMilli(1000), Epoch: Epoch, Birth: e.Birth(), Applied: x.Applied}}
 	}
 	x.Tiers = append(x.Tiers, t)
 	return x, nil

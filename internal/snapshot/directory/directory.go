@@ -4,7 +4,7 @@
 //
 // Several processes may share a directory, over a network file system too if
 // that moves files atomically. Files that somebody who was killed left half
-// written are removed by [New], a day later.
+// written are removed by [New] and [Store.Sweep], a day later.
 package directory
 
 import (
@@ -26,7 +26,10 @@ import (
 // Store is a directory.
 type Store struct{ root string }
 
-var _ snapshot.Store = (*Store)(nil)
+var (
+	_ snapshot.Store   = (*Store)(nil)
+	_ snapshot.Sweeper = (*Store)(nil)
+)
 
 // New returns the store in root, which it makes if it is missing.
 func New(root string) (*Store, error) {
@@ -34,24 +37,30 @@ func New(root string) (*Store, error) {
 		return nil, fmt.Errorf("open snapshot directory: %w", err)
 	}
 	s := &Store{root: root}
-	return s, s.sweep(time.Now())
+	_, err := s.Sweep(context.Background(), "", time.Now().Add(-snapshot.Unfinished))
+	return s, err
 }
 
 // unfinished begins the names of files that are being written.
 const unfinished = ".writing-"
 
-// sweep removes what was left half written.
-func (s *Store) sweep(now time.Time) error {
-	return s.walk(func(path, name string, e fs.DirEntry) error {
-		if !strings.HasPrefix(e.Name(), unfinished) {
+// Sweep implements [snapshot.Sweeper].
+func (s *Store) Sweep(_ context.Context, prefix string, before time.Time) (swept int, err error) {
+	err = s.walk(func(path, name string, e fs.DirEntry) error {
+		if !strings.HasPrefix(e.Name(), unfinished) || !strings.HasPrefix(name, prefix) {
 			return nil
 		}
 		info, err := e.Info()
-		if err != nil || now.Sub(info.ModTime()) < snapshot.Unfinished {
+		if err != nil || !info.ModTime().Before(before) {
 			return nil // gone, or somebody is writing it
 		}
-		return os.Remove(path)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		swept++
+		return nil
 	})
+	return swept, err
 }
 
 // walk calls fn with every file: its path, and its name as an object.

@@ -142,6 +142,10 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	if listed == 0 {
 		t.Error("no snapshot was ever completed")
 	}
+	torn := filepath.Join(dir, "shop", ".writing-torn")
+	if err := os.WriteFile(torn, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	// A day later nothing is there but what is listed.
 	later, err := snapshot.NewCatalogue(open(t, dir), snapshot.Config{Domain: "shop", Now: func() time.Time { return time.Now().Add(2 * snapshot.Unfinished) }})
 	if err != nil {
@@ -149,6 +153,9 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	}
 	if _, err := later.Prune(t.Context(), snapshot.Retention{}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(torn); err == nil {
+		t.Error("what was left half written is still there")
 	}
 	names, err := open(t, dir).List(t.Context(), "shop/")
 	if err != nil || len(names) != 2*listed {

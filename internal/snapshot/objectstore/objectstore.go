@@ -2,9 +2,9 @@
 //
 // An object is there once its description is, which is written behind its parts;
 // one that replaces another takes its place in that moment. A process that is
-// killed while it writes leaves parts that nobody lists: they take room in the
-// bucket's stream (OBJ_<bucket>) until that is purged of them or made anew. A Put
-// may leave a goroutine of the library's behind, which waits for nothing.
+// killed while it writes leaves parts that nobody lists and that take room in the
+// bucket's stream (OBJ_<bucket>); [Store.Sweep] removes them. A Put may leave a
+// goroutine of the library's behind, which waits for nothing.
 package objectstore
 
 import (
@@ -21,9 +21,16 @@ import (
 )
 
 // Store is a bucket.
-type Store struct{ bucket jetstream.ObjectStore }
+type Store struct {
+	bucket jetstream.ObjectStore
+	js     jetstream.JetStream
+	name   string
+}
 
-var _ snapshot.Store = (*Store)(nil)
+var (
+	_ snapshot.Store   = (*Store)(nil)
+	_ snapshot.Sweeper = (*Store)(nil)
+)
 
 // Open returns the store in a bucket. It fails with [jetstream.ErrBucketNotFound]
 // if there is none; see [Create].
@@ -32,7 +39,7 @@ func Open(ctx context.Context, js jetstream.JetStream, bucket string) (*Store, e
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %q of snapshots: %w", bucket, err)
 	}
-	return &Store{b}, nil
+	return &Store{b, js, bucket}, nil
 }
 
 // Create is [Open] that makes a bucket which is missing, on disk, on so many
@@ -51,7 +58,7 @@ func Create(ctx context.Context, js jetstream.JetStream, bucket string, replicas
 	if err != nil {
 		return nil, fmt.Errorf("create bucket %q for snapshots: %w", bucket, err)
 	}
-	return &Store{b}, nil
+	return &Store{b, js, bucket}, nil
 }
 
 // Put implements [snapshot.Store].

@@ -3,8 +3,11 @@ package objectstore_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -44,6 +47,44 @@ func TestStore(t *testing.T) {
 		}
 		return s, again
 	})
+}
+
+// Parts of objects that nobody will complete go once they are old, and no others.
+func TestOldPartsAreSweptAway(t *testing.T) {
+	js := connect(t, process.NATS(t))
+	s, err := objectstore.Create(t.Context(), js, "swept", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"shop/kept", "shop/removed"} {
+		if err := s.Put(t.Context(), name, strings.NewReader("whole")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Remove(t.Context(), "shop/removed"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // as a writer leaves them that is killed
+		if _, err := js.Publish(t.Context(), "$O.swept.C.half", []byte("part")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		before time.Time
+		want   int
+	}{{time.Now().Add(-time.Hour), 0}, {time.Now().Add(time.Hour), 1}, {time.Now().Add(time.Hour), 0}} {
+		if n, err := s.Sweep(t.Context(), "shop/", c.before); n != c.want || err != nil {
+			t.Errorf("swept %d, %v, want %d", n, err, c.want)
+		}
+	}
+	r, err := s.Get(t.Context(), "shop/kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := io.ReadAll(r); err != nil || string(b) != "whole" {
+		t.Errorf("kept %q, %v, want it whole", b, err)
+	}
 }
 
 func TestBucketsAreNotMadeByTheWay(t *testing.T) {

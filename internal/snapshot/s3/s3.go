@@ -2,8 +2,9 @@
 // protocol.
 //
 // An object is sent in parts and is there when the last call completes it. A
-// process that is killed before leaves parts that nobody lists and that cost
-// room: give the bucket a rule that aborts incomplete uploads after a day.
+// process that is killed before leaves parts that List does not show and that
+// cost room; [Store.Sweep] removes them, which wants the permissions
+// s3:ListBucketMultipartUploads and s3:AbortMultipartUpload.
 //
 // It is apart from the other stores so that who embeds a node does not link a
 // client of S3; cmd/node and cmd/tercet do.
@@ -19,6 +20,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -76,7 +78,10 @@ type Store struct {
 	cfg    Config
 }
 
-var _ snapshot.Store = (*Store)(nil)
+var (
+	_ snapshot.Store   = (*Store)(nil)
+	_ snapshot.Sweeper = (*Store)(nil)
+)
 
 // New returns the store that cfg names. It calls nobody.
 func New(cfg Config) (*Store, error) {
@@ -93,6 +98,14 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("%w S3 endpoint: %w", events.ErrInvalid, err)
 	}
 	return &Store{client: c, cfg: cfg}, nil
+}
+
+// above begins the keys of all objects.
+func (s *Store) above() string {
+	if s.cfg.Prefix == "" {
+		return ""
+	}
+	return s.cfg.Prefix + "/"
 }
 
 func (s *Store) key(name string) string { return path.Join(s.cfg.Prefix, name) }
@@ -137,10 +150,7 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // List implements [snapshot.Store].
 func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
-	above := ""
-	if s.cfg.Prefix != "" {
-		above = s.cfg.Prefix + "/"
-	}
+	above := s.above()
 	ctx, stop := context.WithCancel(ctx) // the lister ends with it
 	defer stop()
 	var names []string
@@ -157,4 +167,25 @@ func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
 // Remove implements [snapshot.Store].
 func (s *Store) Remove(ctx context.Context, name string) error {
 	return s.client.RemoveObject(ctx, s.cfg.Bucket, s.key(name), minio.RemoveObjectOptions{})
+}
+
+// Sweep implements [snapshot.Sweeper].
+func (s *Store) Sweep(ctx context.Context, prefix string, before time.Time) (swept int, err error) {
+	ctx, stop := context.WithCancel(ctx) // the lister ends with it
+	defer stop()
+	core := minio.Core{Client: s.client}
+	for u := range s.client.ListIncompleteUploads(ctx, s.cfg.Bucket, s.above()+prefix, true) {
+		if u.Err != nil {
+			return swept, u.Err
+		}
+		if !u.Initiated.Before(before) {
+			continue // somebody is writing it
+		}
+		err := core.AbortMultipartUpload(ctx, s.cfg.Bucket, u.Key, u.UploadID)
+		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchUpload {
+			return swept, err
+		}
+		swept++
+	}
+	return swept, ctx.Err()
 }

@@ -1,79 +1,75 @@
 package s3_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/snapshot"
 	"github.com/raptorflow/tercet/internal/snapshot/s3"
 	"github.com/raptorflow/tercet/internal/snapshot/storetest"
+	"github.com/raptorflow/tercet/test/fakes3"
 )
 
-// unchunked takes the signatures between the chunks of a body away, which the
-// fake takes for content.
-func unchunked(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				return
-			}
-			var plain []byte
-			for {
-				head, rest, _ := bytes.Cut(body, []byte("\r\n"))
-				size, _, _ := strings.Cut(string(head), ";")
-				n, err := strconv.ParseInt(size, 16, 64)
-				if err != nil || n <= 0 || n > int64(len(rest)) {
-					break
-				}
-				plain, body = append(plain, rest[:n]...), bytes.TrimPrefix(rest[n:], []byte("\r\n"))
-			}
-			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
-			r.Header.Del("X-Amz-Content-Sha256")
-			r.Header.Del("X-Amz-Decoded-Content-Length")
-			r.Header.Set("Content-Length", strconv.Itoa(len(plain)))
-		}
-		next.ServeHTTP(w, r)
-	})
+func open(t *testing.T, url string) (*s3.Store, s3.Config) {
+	t.Helper()
+	cfg, err := s3.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Credentials = credentials.NewStaticV4("user", "secret", "")
+	s, err := s3.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, cfg
 }
 
 func TestStore(t *testing.T) {
-	backend := s3mem.New()
-	server := httptest.NewServer(unchunked(gofakes3.New(backend).Server()))
-	t.Cleanup(server.Close)
+	server := fakes3.Start(t)
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) (snapshot.Store, snapshot.Store) {
-		bucket := fmt.Sprint("bucket", n.Add(1))
-		if err := backend.CreateBucket(bucket); err != nil {
+		url := server.Bucket(t, fmt.Sprint("bucket", n.Add(1)))
+		s, _ := open(t, url)
+		again, _ := open(t, url)
+		return s, again
+	})
+}
+
+// Parts of uploads that nobody will complete go once they are old, and no others.
+func TestOldPartsAreSweptAway(t *testing.T) {
+	s, cfg := open(t, fakes3.Start(t).Bucket(t, "bucket"))
+	client, err := minio.NewCore(cfg.Endpoint, &minio.Options{Creds: cfg.Credentials, Region: cfg.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"some/prefix/shop/a.data", "some/prefix/other/a.data"} {
+		if _, err := client.NewMultipartUpload(t.Context(), cfg.Bucket, name, minio.PutObjectOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		open := func() snapshot.Store {
-			cfg, err := s3.ParseURL("s3://" + bucket + "/some/prefix/?region=here&endpoint=" + server.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg.Credentials = credentials.NewStaticV4("user", "secret", "")
-			s, err := s3.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
+	}
+	if err := s.Put(t.Context(), "shop/whole.data", strings.NewReader("whole")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		prefix string
+		before time.Time
+		want   int
+	}{{"shop/", time.Now().Add(-time.Hour), 0}, {"shop/", time.Now().Add(time.Hour), 1}, {"shop/", time.Now().Add(time.Hour), 0}, {"", time.Now().Add(time.Hour), 1}} {
+		if n, err := s.Sweep(t.Context(), c.prefix, c.before); n != c.want || err != nil {
+			t.Errorf("swept %d under %q, %v, want %d", n, c.prefix, err, c.want)
 		}
-		return open(), open()
-	})
+	}
+	if names, err := s.List(t.Context(), ""); err != nil || len(names) != 1 {
+		t.Errorf("left %q, %v, want what is whole", names, err)
+	}
 }
 
 func TestParseURL(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -69,7 +70,7 @@ func (f *Fleet) newRedis(binary string, announced bool, args ...string) (*redisS
 	}
 	r.args = append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", "no", "--daemonize", "no",
-		"--enable-debug-command", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru", "--dir", r.dir,
+		"--enable-debug-command", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "volatile-lfu", "--dir", r.dir,
 	}, args...)
 	f.redis = append(f.redis, r)
 	return r, nil
@@ -252,13 +253,16 @@ func (f *Fleet) AwaitRedis(ctx context.Context, server string) error {
 	})
 }
 
-// quiet keeps go-redis from writing to the harness's output what it also returns
-// as errors.
+// quiet keeps go-redis, and [hush] toxiproxy too, from writing to the harness's
+// output what they also return as errors.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-var hush = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
+var hush = sync.OnceFunc(func() {
+	goredis.SetLogger(quiet{})
+	zerolog.SetGlobalLevel(zerolog.Disabled)
+})
 
 // ask runs one command over a connection of its own; a list's elements have
 // blanks between them.

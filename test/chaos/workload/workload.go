@@ -160,6 +160,10 @@ func (w *Workload) Settled(ctx context.Context) error {
 	reading, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer done()
 	kept, failed := w.readKept(reading)
+	// Servers that were all killed may still elect who answers.
+	for again := time.NewTicker(time.Second); failed != nil && reading.Err() == nil; <-again.C {
+		kept, failed = w.readKept(reading)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.kept = kept; failed != nil {
