@@ -20,13 +20,14 @@ workload: {weights: {register: 6, everywhere: 1, loaded: 3}}
 `
 	lagging = `
 name: prove-lagging
-why: nodes hear of the log late
+why: nodes hear nothing of the log for less than a lease, so that they may serve and must not serve all
 duration: 16s
-fleet: {nats: 1, lease: 3s, invalidators: 1}
-workload: {weights: {register: 8, everywhere: 2}}
+fleet: {nats: 1, lease: 6s, invalidators: 1}
+workload: {weights: {register: 6, everywhere: 4}}
 faults:
-  - {fault: slow, target: node-a|nats, at: 3s, for: 5s}
-  - {fault: slow, target: node-b|nats, at: 9s, for: 5s}
+  - {fault: cut, target: node-a|nats, at: 2s, for: 3s}
+  - {fault: cut, target: node-b|nats, at: 7s, for: 3s}
+  - {fault: cut, target: node-c|nats, at: 12s, for: 3s}
 `
 	cutOff = `
 name: prove-cut-off
@@ -43,7 +44,7 @@ name: prove-restarts
 why: nodes are killed and start again
 duration: 18s
 fleet: {nats: 1, lease: 2s, invalidators: 1}
-workload: {weights: {register: 6, loaded: 3}}
+workload: {generation: 3s, weights: {register: 6, loaded: 1}}
 faults:
   - {fault: kill, target: node-a, at: 3s, for: 3s}
   - {fault: kill, target: node-b, at: 7s, for: 3s}
