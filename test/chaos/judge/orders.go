@@ -27,13 +27,20 @@ func (ct *court) plain(which func(workload.Op) bool) []history.Op {
 
 func (ct *court) g2(v *Verdict) {
 	v.Expected = ct.byLane[workload.Register] > 0
+	unplaced := 0
 	ops := ct.plain(func(o workload.Op) bool {
 		if !answered(o) || o.Level != "session" {
 			return false
 		}
 		_, known := ct.place(o)
-		return known
+		if !known || o.Unplaced {
+			unplaced++
+		}
+		return known && !o.Unplaced
 	})
+	if unplaced > 0 {
+		v.Figures = fmt.Sprintf("%d that the observer can't place", unplaced)
+	}
 	if v.Judged = len(ops); v.Judged == 0 {
 		return
 	}

@@ -90,7 +90,6 @@ func (o *observer) apply(partition int, mark events.Mark, changes []events.Chang
 		switch c := c.(type) {
 		case *events.EpochChange:
 			p.number++
-			p.ids[c.Epoch] = p.number
 			if o.live {
 				o.epochs = append(o.epochs, Epoch{partition, c.Epoch, p.number, now, c.Why})
 			}
@@ -111,8 +110,10 @@ func (o *observer) apply(partition int, mark events.Mark, changes []events.Chang
 				o.fence(partition, &c.Scope, p.place(mark), now)
 			}
 		case *events.Pulse:
-			if p.number == 0 && c.Epoch != 0 {
-				p.ids[c.Epoch] = 0
+			// An epoch is named by its record and by where that stands: what tokens
+			// call it is learnt from the first member who lives in it.
+			if _, known := p.ids[c.Epoch]; !known && c.Epoch != 0 {
+				p.ids[c.Epoch] = p.number
 			}
 		}
 	}

@@ -39,6 +39,9 @@ type Op struct {
 	// Epoch is that of the key's partition when it was answered, as the answer's
 	// token told; 0: it did not.
 	Epoch events.Epoch
+	// Unplaced: Seen belongs to an epoch in which nobody was seen to live, so that
+	// nothing follows from it.
+	Unplaced bool
 	// since is the epoch of Seen.
 	since events.Epoch
 }

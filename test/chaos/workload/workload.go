@@ -245,7 +245,8 @@ func (w *Workload) Record() Record {
 	}
 	for _, op := range w.ops {
 		if l := op.Lane(); l == Register || l == Everywhere {
-			op.Seen, _ = o.placeOf(w.partition(op.Key), op.since, op.Seen)
+			at, known := o.placeOf(w.partition(op.Key), op.since, op.Seen)
+			op.Seen, op.Unplaced = at, !known
 		}
 		r.Ops = append(r.Ops, op)
 	}
