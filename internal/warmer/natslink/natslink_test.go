@@ -17,6 +17,7 @@ import (
 	"github.com/raptorflow/tercet/internal/warmer/access"
 	"github.com/raptorflow/tercet/internal/warmer/hotset"
 	"github.com/raptorflow/tercet/internal/warmer/natslink"
+	"github.com/raptorflow/tercet/internal/warmer/wire"
 	"github.com/raptorflow/tercet/internal/warmer/worker"
 	"github.com/raptorflow/tercet/test/process"
 )
@@ -40,8 +41,47 @@ type fleet struct {
 	domain *jslog.Domain
 	report *access.Reporter
 	warmer *warmer.Warmer
+	pupil  *pupil
 	next   uint64
 }
+
+// pupil is a hot set that notes how often it learnt each key.
+type pupil struct {
+	*hotset.Set
+	mu    sync.Mutex
+	reads map[string]uint64
+}
+
+func newPupil(t *testing.T) *pupil {
+	t.Helper()
+	hot, err := hotset.New(warmer.DefaultHotset(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pupil{Set: hot, reads: make(map[string]uint64)}
+}
+
+func (p *pupil) Learn(now time.Time, s *wire.Summary) {
+	p.Set.Learn(now, s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range s.Reads {
+		p.reads[r.Key] += r.Count
+	}
+}
+
+// least returns how often the least read of the first keys was learnt.
+func (p *pupil) least(keys int) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	least := p.reads[hotKey(0)]
+	for i := range keys {
+		least = min(least, p.reads[hotKey(i)])
+	}
+	return least
+}
+
+func hotKey(i int) string { return fmt.Sprintf("product:%d:page", i) }
 
 func start(t *testing.T, workers ...worker.Reloader) *fleet {
 	t.Helper()
@@ -61,13 +101,10 @@ func start(t *testing.T, workers ...worker.Reloader) *fleet {
 	if f.report, err = access.New(accesses, access.Config{Node: "n1", Sample: 1, Window: 20 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	hot, err := hotset.New(warmer.DefaultHotset(0))
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.pupil = newPupil(t)
 	work := newWork(t, nc)
 	f.warmer, err = warmer.New(warmer.Deps{
-		Logs: []warmer.Follower{f.domain.Log(0)}, Accesses: accesses, Queue: work, Predictor: hot,
+		Logs: []warmer.Follower{f.domain.Log(0)}, Accesses: accesses, Queue: work, Predictor: f.pupil,
 	}, warmer.Config{Interval: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -162,14 +199,28 @@ func (n *notes) count() (keys, asked int) {
 	return len(n.loaded), n.asked
 }
 
-func (f *fleet) readHot(keys int) {
+// readHot reads keys until each of the warmers knows all of them well: a summary
+// may be cut off anywhere, and is lost on a warmer that doesn't listen yet.
+func (f *fleet) readHot(keys int, others ...*pupil) {
 	f.t.Helper()
+	const enough = 100
 	for i := range keys {
-		for range 100 {
-			f.report.Record(fmt.Sprintf("product:%d:page", i), []string{"category:tea"})
+		for range enough {
+			f.report.Record(hotKey(i), []string{"category:tea"})
 		}
 	}
-	await(f.t, "summary", func() bool { return f.warmer.Counters().Summaries > 0 })
+	for _, p := range append(others, f.pupil) {
+		await(f.t, "summary", func() bool {
+			if p.least(keys) >= enough {
+				return true
+			}
+			for i := range keys {
+				f.report.Record(hotKey(i), []string{"category:tea"})
+			}
+			return false
+		})
+	}
+	await(f.t, "record", func() bool { return f.warmer.Counters().Records > 0 })
 }
 
 func TestHotKeysAreLoadedAgain(t *testing.T) {
@@ -211,22 +262,16 @@ func TestTwoWarmersAskOnce(t *testing.T) {
 	var n notes
 	f := start(t, &n)
 	nc := connect(t, f.server)
-	hot, err := hotset.New(warmer.DefaultHotset(0))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pupil := newPupil(t)
 	second, err := warmer.New(warmer.Deps{
-		Logs: []warmer.Follower{f.domain.Log(0)}, Accesses: natslink.NewAccesses(nc, "shop"), Queue: newWork(t, nc), Predictor: hot,
+		Logs: []warmer.Follower{f.domain.Log(0)}, Accesses: natslink.NewAccesses(nc, "shop"), Queue: newWork(t, nc), Predictor: pupil,
 	}, warmer.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.run(second.Run)
-	await(t, "second warmer", func() bool {
-		// Its subscription is there once it learnt something.
-		f.readHot(4)
-		return second.Counters().Summaries > 0 && second.Counters().Records > 0
-	})
+	f.readHot(4, pupil)
+	await(t, "second warmer", func() bool { return second.Counters().Records > 0 })
 	f.invalidate(events.Scope{All: true})
 	await(t, "requests of both", func() bool {
 		return f.warmer.Counters().Requests == 4 && second.Counters().Requests == 4
