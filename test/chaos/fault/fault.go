@@ -116,8 +116,8 @@ func (s Scene) number(name string) (float64, error) {
 	return n, nil
 }
 
-// wait lets time pass while the fleet goes on.
-func wait(ctx context.Context, d time.Duration) error {
+// Wait lets d pass while the fleet goes on; ctx.Err() if ctx is done first.
+func Wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -137,7 +137,7 @@ func eventually(ctx context.Context, patience time.Duration, probe func() error)
 		if err == nil {
 			return nil
 		}
-		if late := wait(ctx, 50*time.Millisecond); late != nil {
+		if late := Wait(ctx, 50*time.Millisecond); late != nil {
 			return errors.Join(late, err)
 		}
 	}

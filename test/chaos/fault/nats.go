@@ -170,7 +170,7 @@ func fromBackup(ctx context.Context, s Scene, what string, replace func(dir stri
 	if err != nil {
 		return Injection{}, err
 	}
-	if err := wait(ctx, age); err != nil {
+	if err := Wait(ctx, age); err != nil {
 		return Injection{}, err
 	}
 	seq, _, err := last(ctx, s.Fleet)

@@ -189,7 +189,7 @@ func gcPressure(ctx context.Context, s Scene) (Injection, error) {
 	const cycles = "go_gc_duration_seconds_count"
 	first, err := s.Fleet.Metric(ctx, s.Target, cycles)
 	if err == nil {
-		err = wait(ctx, second)
+		err = Wait(ctx, second)
 	}
 	var last float64
 	if err == nil {

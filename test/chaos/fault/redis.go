@@ -64,7 +64,7 @@ func oldDump(ctx context.Context, s Scene) (Injection, error) {
 	if err != nil {
 		return Injection{}, err
 	}
-	if err := wait(ctx, age); err != nil {
+	if err := Wait(ctx, age); err != nil {
 		return Injection{}, err
 	}
 	if _, err := s.Fleet.Redis(ctx, s.Target, "SET", marker, "younger than the dump"); err != nil {
@@ -124,7 +124,7 @@ func failover(ctx context.Context, s Scene) (Injection, error) {
 	}
 	in := Injection{Target: master, What: fmt.Sprintf("killed the master when its replica had not heard of it for %v", lag), Tier: true, Restarts: true,
 		Heal: func(ctx context.Context) error { return restart(ctx, s.Fleet, master) }}
-	err = wait(ctx, lag)
+	err = Wait(ctx, lag)
 	if _, killed := s.Fleet.Kill(master); err != nil || killed != nil {
 		return in, errors.Join(err, killed)
 	}
@@ -182,7 +182,7 @@ func slowLua(ctx context.Context, s Scene) (Injection, error) {
 	loop.Go(func() {
 		for running.Err() == nil {
 			_, _ = s.Fleet.Redis(running, s.Target, "EVAL", busy, 0, each.Microseconds())
-			_ = wait(running, each/4)
+			_ = Wait(running, each/4)
 		}
 	})
 	in := Injection{

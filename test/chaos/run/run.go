@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/raptorflow/tercet/test/chaos/fault"
 	"github.com/raptorflow/tercet/test/chaos/fleet"
 	"github.com/raptorflow/tercet/test/chaos/gauge"
 	"github.com/raptorflow/tercet/test/chaos/judge"
@@ -116,14 +117,14 @@ func (o *Outcome) play(ctx, starting context.Context, c Config, f *fleet.Fleet) 
 		watched <- gauge.Watch(watching, begun, sampled, func() []gauge.Process { return processes(f) })
 	}()
 
-	pass(ctx, calm)
+	_ = fault.Wait(ctx, calm)
 	s := newStorm(f, begun, c.Out)
 	s.surge = func(name string, d time.Duration) (string, error) { return w.Surge(workload.Surge(name), d) }
 	s.binaries = c.Upgrade
 	s.play(ctx, c.Scenario, c.Seed)
-	pass(ctx, max(time.Until(begun.Add(c.Scenario.Duration)), 0))
+	_ = fault.Wait(ctx, max(time.Until(begun.Add(c.Scenario.Duration)), 0))
 	trouble := o.settle(ctx, f)
-	pass(ctx, calm+f.Shape().Lease)
+	_ = fault.Wait(ctx, calm+f.Shape().Lease)
 	stop()
 	all.Wait()
 	ended := time.Since(begun)

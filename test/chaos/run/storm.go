@@ -44,32 +44,20 @@ func (s *storm) play(ctx context.Context, sc *scenario.Scenario, seed uint64) {
 	end := s.begun.Add(sc.Duration)
 	for _, m := range plan(sc, seed) {
 		all.Go(func() {
-			if pass(ctx, time.Until(s.begun.Add(m.at))) {
+			if fault.Wait(ctx, time.Until(s.begun.Add(m.at))) == nil {
 				s.strike(ctx, m, end)
 			}
 		})
 	}
 	all.Go(func() {
 		for m := range rounds(sc.Rotation, seed) {
-			if !pass(ctx, sc.Rotation.Gap) || time.Until(end) < m.fault.For {
+			if fault.Wait(ctx, sc.Rotation.Gap) != nil || time.Until(end) < m.fault.For {
 				return
 			}
 			s.strike(ctx, m, end)
 		}
 	})
 	all.Wait()
-}
-
-// pass lets d pass; false: ctx was done first.
-func pass(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // strike injects one fault, lets it last, heals it, and notes what came of it.
@@ -101,7 +89,7 @@ func (s *storm) strike(ctx context.Context, m moment, end time.Time) {
 	fmt.Fprintf(s.out, "%8s  %-18s %-18s %s\n", time.Since(s.begun).Round(time.Millisecond*100), kind.Name, note.Target, either(note.Missing, note.Proof))
 	if in.Heal != nil {
 		if err == nil {
-			pass(ctx, min(m.fault.For, max(time.Until(end), 0)))
+			_ = fault.Wait(ctx, min(m.fault.For, max(time.Until(end), 0)))
 		}
 		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), healWithin)
 		err := in.Heal(patient)

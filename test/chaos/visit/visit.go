@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/raptorflow/tercet/test/chaos/fault"
 	"github.com/raptorflow/tercet/test/chaos/fleet"
 	"github.com/raptorflow/tercet/test/chaos/judge"
 	"github.com/raptorflow/tercet/test/chaos/run"
@@ -76,7 +77,7 @@ func Play(ctx context.Context, c Config) (*run.Outcome, error) {
 	for _, n := range c.Nodes {
 		v.disturb(ctx, n.Name)
 	}
-	pass(ctx, calm)
+	_ = fault.Wait(ctx, calm)
 	stop()
 	all.Wait()
 	o.Case = judge.Case{
@@ -132,7 +133,7 @@ type visitor struct {
 
 func (v *visitor) disturb(ctx context.Context, node string) {
 	for _, d := range disturbances {
-		if !pass(ctx, calm) {
+		if fault.Wait(ctx, calm) != nil {
 			return
 		}
 		f := judge.Fault{At: time.Since(v.begun), Kind: d.kind, Target: "clients|" + node, What: d.what}
@@ -140,7 +141,7 @@ func (v *visitor) disturb(ctx context.Context, node string) {
 		if err == nil {
 			err = d.do(link)
 		}
-		pass(ctx, v.each)
+		_ = fault.Wait(ctx, v.each)
 		if err = errors.Join(err, link.Heal()); err != nil {
 			f.Missing = err.Error()
 		} else {
@@ -149,17 +150,5 @@ func (v *visitor) disturb(ctx context.Context, node string) {
 		f.Until = time.Since(v.begun)
 		v.line = append(v.line, f)
 		fmt.Fprintf(v.out, "%8s  %-8s %s\n", f.At.Round(100*time.Millisecond), f.Kind, f.Target)
-	}
-}
-
-// pass lets d pass; false: ctx was done first.
-func pass(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -216,10 +216,7 @@ func (c *caller) look(ctx context.Context) {
 func (c *caller) register(ctx context.Context) {
 	switch x := c.dice.IntN(100); {
 	case x < 24:
-		key, s := c.key(Register, true), c.surface()
-		o := c.begin(s, history.Write, key)
-		o.Value = c.w.value.Add(1)
-		c.end(o, s.set(ctx, key, o.Value, c.token, false))
+		c.write(ctx, c.key(Register, true), false)
 	case x < 30:
 		c.kill(ctx, c.key(Register, true), false)
 	case x < 36:
@@ -239,6 +236,14 @@ func (c *caller) register(ctx context.Context) {
 	default:
 		c.get(ctx, c.key(Register, false), c.level())
 	}
+}
+
+// write gives key a value that nothing had before.
+func (c *caller) write(ctx context.Context, key string, everywhere bool) {
+	s := c.surface()
+	o := c.begin(s, history.Write, key)
+	o.Value = c.w.value.Add(1)
+	c.end(o, s.set(ctx, key, o.Value, c.token, everywhere))
 }
 
 // kill invalidates a key: by its name, its tag or its generation's prefix, and
@@ -267,10 +272,7 @@ func (c *caller) scope(key string) events.Scope {
 func (c *caller) everywhere(ctx context.Context) {
 	switch x := c.dice.IntN(100); {
 	case x < 10:
-		key, s := c.key(Everywhere, true), c.surface()
-		o := c.begin(s, history.Write, key)
-		o.Value = c.w.value.Add(1)
-		c.end(o, s.set(ctx, key, o.Value, c.token, true))
+		c.write(ctx, c.key(Everywhere, true), true)
 	case x < 13:
 		c.kill(ctx, c.key(Everywhere, true), true)
 	default:
