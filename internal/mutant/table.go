@@ -30,6 +30,7 @@ const (
 	SoftKeyIgnored
 	StaleIsAlive
 	GapWithoutHorizon
+	HoleEndsBrackets
 	UndecodableSkipped
 	UnknownChangeSkipped
 	LaterVersionIsFence
@@ -59,6 +60,7 @@ const (
 	LeaseWaitWithoutDrift
 	LeaseWaitOneSided
 	GapIgnored
+	HoleMetAgain
 	IdentityIgnored
 	AttachBehindLast
 	ShorterLogIgnored
@@ -268,6 +270,7 @@ var all = [...]Info{
 	SoftKeyIgnored:           {SoftKeyIgnored, "soft-key-ignored", "P29", "soft fences of keys cover nothing"},
 	StaleIsAlive:             {StaleIsAlive, "stale-is-alive", "P29", "a copy behind a soft fence is served unmarked"},
 	GapWithoutHorizon:        {GapWithoutHorizon, "gap-without-horizon", "R12, P15", "a start in a trimmed log leaves the horizon at zero"},
+	HoleEndsBrackets:         {HoleEndsBrackets, "hole-ends-brackets", "R12, H10", "a node that begins anew behind a hole in the log forgets the open brackets"},
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
 	LaterVersionIsFence:      {LaterVersionIsFence, "later-version-is-fence", "P19", "a record of a later version leaves the epoch as it is"},
@@ -297,6 +300,7 @@ var all = [...]Info{
 	LeaseWaitWithoutDrift:    {LeaseWaitWithoutDrift, "lease-wait-without-drift", "C3", "a writer waits for the lease, without the drift of clocks"},
 	LeaseWaitOneSided:        {LeaseWaitOneSided, "lease-wait-one-sided", "C3", "a writer waits lease x (1+r), as if the holder's clock were right"},
 	GapIgnored:               {GapIgnored, "gap-ignored", "R12, P14", "a delivery may skip positions"},
+	HoleMetAgain:             {HoleMetAgain, "hole-met-again", "R12, P15", "a node that met a hole in the log reads the log from its beginning"},
 	IdentityIgnored:          {IdentityIgnored, "identity-ignored", "R13, P21", "a position that is delivered again may hold another record"},
 	AttachBehindLast:         {AttachBehindLast, "attach-behind-last", "R13, P14", "a follower attaches behind its last record, whose identity it does not check"},
 	ShorterLogIgnored:        {ShorterLogIgnored, "shorter-log-ignored", "R13, P14", "a log that ends before the follower's place is waited on"},
