@@ -51,6 +51,7 @@ const (
 	DigestOfLastOnly
 	TokenIgnored
 	TokenEpochIgnored
+	UnknownEpochServed
 	TokenStandsStill
 	StrongByClock
 	BoundIgnored
@@ -291,6 +292,7 @@ var all = [...]Info{
 	DigestOfLastOnly:         {DigestOfLastOnly, "digest-of-last-only", "H1", "the digest does not roll: it names the last record only"},
 	TokenIgnored:             {TokenIgnored, "token-ignored", "G2", "session reads don't wait"},
 	TokenEpochIgnored:        {TokenEpochIgnored, "token-epoch-ignored", "G2", "a token's position is compared whatever its epoch"},
+	UnknownEpochServed:       {UnknownEpochServed, "unknown-epoch-served", "G2", "a token of an epoch that this node has not heard of yet counts as satisfied"},
 	TokenStandsStill:         {TokenStandsStill, "token-stands-still", "G2", "a token is not advanced within its epoch"},
 	StrongByClock:            {StrongByClock, "strong-by-clock", "C6", "a strong read is answered by a pulse of the same clock reading"},
 	BoundIgnored:             {BoundIgnored, "bound-ignored", "G3", "every bound is taken for the lease"},
