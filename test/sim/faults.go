@@ -220,6 +220,17 @@ func (w *World) strikeLog(l *ledger, s step) bool {
 		id := events.ID{Counter: uint64(s.choice) + 1}
 		w.roll.Read(id.Publisher[:])
 		w.trace.add("log", "partition %d gets a record of a later wire version at %d", l.index, l.stream.Append(id, []byte{events.WireVersion + 1, 0x90}))
+	case "record of the next version":
+		id := events.ID{Counter: uint64(s.choice) + 1}
+		w.roll.Read(id.Publisher[:])
+		data, err := events.AppendRecord(nil, events.Record{Changes: []events.Change{
+			&events.Invalidate{Scope: events.Scope{Prefixes: []string{"row:"}}},
+		}})
+		if err != nil {
+			panic(err)
+		}
+		data[0]++
+		w.trace.add("log", "partition %d gets a record of the next wire version at %d", l.index, l.stream.Append(id, data))
 	case "log away":
 		w.trace.add("log", "partition %d is away for %v", l.index, s.dur)
 		l.stream.Delete()

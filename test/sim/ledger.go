@@ -79,7 +79,11 @@ func (l *ledger) takeLocked() {
 			e.epoch = prev.epoch
 		}
 		l.entries = append(l.entries, e)
-		r, err := events.DecodeRecord(d.Data)
+		data := d.Data
+		if l.w.plan.upgrading { // who can't read it fences more than it says
+			data = thisVersion(data)
+		}
+		r, err := events.DecodeRecord(data)
 		if err != nil {
 			there := coherence.New()
 			there.Apply(coherence.Step{Mark: d.Mark, Err: err})

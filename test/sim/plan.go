@@ -29,6 +29,7 @@ type plan struct {
 	rates         []int // of the machines' clocks, in ppm
 	history       historyMode
 	witnessHolds  bool // the witness always answers and keeps what it was told
+	upgrading     bool // the last machine reads records of the next wire version
 	noise         noise
 	length        time.Duration
 	steps         []step
@@ -189,6 +190,7 @@ func newPlan(seed uint64) *plan {
 	p.drawPolicy()
 	p.drawMembers()
 	p.drawHoles()
+	p.drawUpgrade()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
 		p.lag = lag // what is lost of the log tells no position
 	}
@@ -232,6 +234,25 @@ func (p *plan) drawHoles() {
 	}
 	for range 1 + d.n(2) {
 		p.add(d, d.between(time.Second, p.length), draw(d, holes))
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
+}
+
+// upgrades are records of the next wire version, which mean something.
+var upgrades = []weighted{{"record of the next version", 1}}
+
+// drawUpgrade draws from dice of its own whether the fleet is upgraded one
+// machine after the other, and somebody uses what is new too early. Whose epoch
+// holds then is for the nodes to settle; that nothing else is lost meanwhile
+// leaves them no excuse.
+func (p *plan) drawUpgrade() {
+	d := newDice(p.Seed, "plan of versions")
+	if p.history != steady || !d.chance(0.15) {
+		return
+	}
+	p.upgrading = true
+	for range 1 + d.n(3) {
+		p.add(d, d.between(time.Second, p.length), draw(d, upgrades))
 	}
 	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
 }
