@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -70,15 +71,26 @@ func (f *follower) run(ctx context.Context, only int) error {
 		if err != nil {
 			return err
 		}
-		g.Go(func() error {
-			return f.domain.Log(p).Follow(ctx, start, func(all []events.Delivery) error { return f.show(ctx, p, all) })
-		})
+		g.Go(func() error { return f.follow(ctx, p, start) })
 	}
 	g.Go(func() error { return f.print(ctx) })
 	if err := g.Wait(); !errors.Is(err, errEnough) {
 		return err
 	}
 	return nil
+}
+
+// follow shows a partition's records, and goes on behind those that are gone.
+func (f *follower) follow(ctx context.Context, partition int, start events.Mark) error {
+	for {
+		err := f.domain.Log(partition).Follow(ctx, start, func(all []events.Delivery) error { return f.show(ctx, partition, all) })
+		var gap *events.GapError
+		if !errors.As(err, &gap) {
+			return err
+		}
+		fmt.Fprintf(f.app.err, "partition %d: %v\n", partition, gap)
+		start = events.Mark{Position: gap.First - 1}
+	}
 }
 
 // start returns the record behind which to begin.
@@ -95,9 +107,6 @@ func (f *follower) start(ctx context.Context, partition int) (events.Mark, error
 	if err != nil || at == 0 {
 		return events.Mark{}, usagef("--from %q: want now, first or a position", f.from)
 	}
-	if at == 1 {
-		return events.Mark{}, nil
-	}
 	last, err := f.domain.Last(ctx, partition)
 	if err != nil {
 		return events.Mark{}, err
@@ -105,8 +114,7 @@ func (f *follower) start(ctx context.Context, partition int) (events.Mark, error
 	if last.Position < events.Position(at)-1 {
 		return events.Mark{}, usagef("--from %d: the log of partition %d ends at %d", at, partition, last.Position)
 	}
-	// Not retained any more: the first one that is comes next.
-	return f.domain.MarkAt(ctx, partition, events.Position(at)-1)
+	return events.Mark{Position: events.Position(at) - 1}, nil
 }
 
 func (f *follower) show(ctx context.Context, partition int, all []events.Delivery) error {

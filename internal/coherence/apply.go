@@ -300,8 +300,8 @@ func (w *World) anchor(p events.Position, d events.Digest) {
 	w.recent.push(p, d)
 }
 
-// formerEpochs bounds how many left epochs are remembered. A token of an
-// older one waits in vain and is refused at its deadline: safe.
+// formerEpochs bounds how many left epochs are remembered. A token of an older
+// one costs a pulse.
 const formerEpochs = 16
 
 // epochAt returns the epoch that a record which announces id opens where it

@@ -374,6 +374,18 @@ func Successor(w *World, later ...events.Epoch) *World {
 	return s
 }
 
+// Beyond returns the World of a node that begins anew behind a hole in the log:
+// a [Successor] that keeps the brackets which w knows to be open. The records
+// that opened them may stand in front of the hole, where nobody reads them
+// again. What ended them may lie in it: they then stay open, which is safe.
+func Beyond(w *World) *World {
+	s := Successor(w)
+	if !mutant.On(mutant.HoleEndsBrackets) {
+		s.brackets = w.brackets
+	}
+	return s
+}
+
 // leave remembers an epoch as one that was left.
 func (w *World) leave(e events.Epoch) {
 	if e == 0 || slices.Contains(w.former, e) {

@@ -24,10 +24,14 @@ type Facts struct {
 
 	// Pulsed counts the pulses of this incarnation that have been applied and
 	// found to agree with the witness; Asked is the number of the pulse that a
-	// strong read waits for: one whose publish began after the read was
-	// invoked. Zero Asked: none was asked for yet.
+	// strong read waits for, or one with a token of an epoch that this node does
+	// not know: one whose publish began after the read was invoked. Zero Asked:
+	// none was asked for yet.
 	Pulsed, Asked uint64
 }
+
+// answered reports whether the pulse that was asked for has been applied.
+func (f *Facts) answered() bool { return f.Asked > 0 && f.Pulsed >= f.Asked }
 
 // Verdict is what to do about a read.
 type Verdict uint8
@@ -68,12 +72,22 @@ func Decide(l Level, partition int, f Facts) Verdict {
 		return Pulse
 	case KindSession:
 		p := l.token.At(partition)
-		if p != (Point{}) && !f.Left && (p.Epoch != f.Epoch && !mutant.On(mutant.TokenEpochIgnored) || f.Applied < p.Position) && !mutant.On(mutant.TokenIgnored) {
+		switch {
+		case p == (Point{}), f.Left, mutant.On(mutant.TokenIgnored):
+		case p.Epoch != f.Epoch && !mutant.On(mutant.TokenEpochIgnored):
+			// Who gave the token had applied the record that opened its epoch. If
+			// that is still in the log, it stands in front of a pulse that begins
+			// now; if it is not, the epoch is over or lost, and nothing of it is
+			// left to wait for.
+			if !f.answered() && !mutant.On(mutant.UnknownEpochServed) {
+				return Pulse
+			}
+		case f.Applied < p.Position:
 			return WaitApplied
 		}
 		fresh = fresh && f.Age < l.Bound(f.Lease)
 	case KindStrong:
-		if (f.Asked == 0 || f.Pulsed < f.Asked) && !(f.Age <= 0 && mutant.On(mutant.StrongByClock)) && !mutant.On(mutant.StrongWithoutPulse) {
+		if !f.answered() && !(f.Age <= 0 && mutant.On(mutant.StrongByClock)) && !mutant.On(mutant.StrongWithoutPulse) {
 			return Pulse
 		}
 	case KindBounded:

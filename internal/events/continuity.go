@@ -24,7 +24,9 @@ const mostDoubts = 5
 // It is not safe for concurrent use.
 type Continuity struct {
 	last     Mark
-	begin    Position // where the log began at Attach, while last is zero
+	begin    Position // where deliveries have to begin, while last is zero
+	behind   Position // the caller knows that the log has come so far
+	first    Position // what the log began at when it was last attached to
 	reading  bool     // begin is where the caller wants to begin
 	anchored bool     // the record at last was seen since Attach
 	// attaches counts those since the last new record.
@@ -33,8 +35,12 @@ type Continuity struct {
 }
 
 // NewContinuity returns the judge of a follower that has applied everything up
-// to from. With a zero from it begins at the first record that the log holds.
+// to from. With a from that names no record it begins at the first one that the
+// log holds behind from's position.
 func NewContinuity(from Mark) *Continuity {
+	if !from.Named() {
+		return &Continuity{behind: from.Position}
+	}
 	c := &Continuity{last: from}
 	c.remember(from)
 	return c
@@ -54,10 +60,15 @@ func (c *Continuity) Start() Position {
 	if mutant.On(mutant.AttachBehindLast) {
 		return c.last.Position + 1
 	}
-	if c.reading && c.last.Position == 0 {
+	switch {
+	case c.last.Position > 0:
+		return c.last.Position
+	case c.reading:
 		return c.begin
+	case c.behind > 0:
+		return c.behind + 1
 	}
-	return c.last.Position
+	return 0
 }
 
 // Attach begins anew on a log that holds the positions from first to last. An
@@ -65,23 +76,30 @@ func (c *Continuity) Start() Position {
 func (c *Continuity) Attach(first, last Position) error {
 	c.anchored = mutant.On(mutant.AttachBehindLast)
 	c.attaches++
+	c.first = first
 	switch at := c.last.Position; {
 	case at == 0 && c.reading:
 		if first > c.begin {
-			return &GapError{After: c.begin - 1, First: first}
+			return c.gap(c.begin-1, first)
 		}
 		return nil
+	case last < c.behind:
+		return &HistoryError{At: c.behind, Evidence: fmt.Sprintf("held a record behind this place, but ends at %d", last)}
 	case at == 0:
 		// An empty log may call its first position zero. A log that is trimmed
 		// between this and the first delivery is attached to again.
-		c.begin = max(first, 1)
+		c.begin = max(first, c.behind+1)
 		return nil
 	case last < at && !mutant.On(mutant.ShorterLogIgnored):
 		return &HistoryError{At: at, Evidence: fmt.Sprintf("applied here, but the log ends at %d", last)}
 	case first > at:
-		return &GapError{After: at, First: first}
+		return c.gap(at, first)
 	}
 	return nil
+}
+
+func (c *Continuity) gap(after, first Position) *GapError {
+	return &GapError{After: after, First: first, Retained: c.first}
 }
 
 // Observe judges the next delivery. It reports true for a record that follows
@@ -91,7 +109,7 @@ func (c *Continuity) Attach(first, last Position) error {
 func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
 	at := c.last.Position
 	if at == 0 && m.Position > c.begin {
-		return false, &GapError{After: c.begin - 1, First: m.Position}
+		return false, c.gap(c.begin-1, m.Position)
 	}
 	switch {
 	case m.Position == at+1 && c.anchored, at == 0, m.Position > at && mutant.On(mutant.GapIgnored):
@@ -99,7 +117,7 @@ func (c *Continuity) Observe(m Mark) (fresh bool, err error) {
 		c.remember(m)
 		return true, nil
 	case m.Position > at:
-		return false, &GapError{After: at, First: m.Position}
+		return false, c.gap(at, m.Position)
 	}
 	known := c.recent[m.Position%remembered]
 	if known.Position != m.Position {

@@ -20,7 +20,7 @@ func mark(p events.Position, h uint64) events.Mark {
 func TestContinuity(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
-		from         events.Position
+		from         int // negative: a place without a name
 	}{
 		{"from zero", "attach 1 3; 1; 2; 3; 4", 0},
 		{"from zero, trimmed", "attach 7 9; 7; 8", 0},
@@ -43,6 +43,11 @@ func TestContinuity(t *testing.T) {
 		{"repeated as another", "attach 1 9; 5 =; 6; 6' history", 5},
 		{"older as another", "attach 1 9; 5 =; 6; 7; 5' history", 5},
 		{"back behind what is known", "attach 1 9; 5 =; 4 history", 5},
+		{"behind a place", "attach 1 9; 6; 7", -5},
+		{"behind a place, trimmed", "attach 8 9; 8; 9", -5},
+		{"behind a place, at the end", "attach 1 5; 6", -5},
+		{"behind a place, hole", "attach 1 9; 7 gap", -5},
+		{"behind a place, shorter", "attach 1 4 history", -5},
 		{"attached again", "attach 1 9; 5 =; 6; 7; attach 1 9; 7 =; 8", 5},
 		{"attached again, jump", "attach 1 9; 5 =; 6; attach 1 9; 7 gap", 5},
 		{"attached again, diverged", "attach 1 9; 5 =; 6; attach 1 9; 6' history", 5},
@@ -50,9 +55,9 @@ func TestContinuity(t *testing.T) {
 		{"attached again, trimmed", "attach 1 9; 5 =; 6; attach 7 9 gap", 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			from := events.Mark{}
+			from := events.Mark{Position: events.Position(max(-c.from, 0))}
 			if c.from > 0 {
-				from = mark(c.from, 0)
+				from = mark(events.Position(c.from), 0)
 			}
 			j := events.NewContinuity(from)
 			for step := range strings.SplitSeq(c.script, "; ") {

@@ -152,6 +152,10 @@ type Mark struct {
 	Time int64
 }
 
+// Named reports whether m names a record: one without an identity is a place
+// and no more.
+func (m Mark) Named() bool { return m.ID != (ID{}) }
+
 func clip(s string) string {
 	const most = 80
 	if len(s) > most {

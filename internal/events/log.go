@@ -34,15 +34,17 @@ type Log interface {
 	// *[HistoryError] or an [ErrDrift]. Everything that may pass (a lost connection, a consumer that stalled, a log that
 	// does not exist at the moment) it retries without end.
 	//
-	// A zero from means: from the first record that is retained. Otherwise the
-	// log must still hold the record that from names, with the same identity.
+	// A from that names no record ([Mark.Named]) means: from the first one that
+	// is held behind its position, which the log has come to once; so a zero
+	// from begins with the first that is retained. Otherwise the log must
+	// still hold the record that from names, with the same identity.
 	// Positions delivered are contiguous. The batch is reused after sink
 	// returned; each Data stays valid and must not be changed.
 	Follow(ctx context.Context, from Mark, sink Sink) error
 
 	// Read calls sink with the records from first to last, in order, as Follow
 	// does, and returns nil once it has had the last one; the caller knows that
-	// the log has come so far. Records that were trimmed are a *[GapError].
+	// the log has come so far. Records that are not there are a *[GapError].
 	// Nothing ties what is read to a history: that is for the caller to prove,
 	// by the digest.
 	Read(ctx context.Context, first, last Position, sink Sink) error
@@ -95,9 +97,9 @@ var (
 	// ErrIndeterminate reports a record that may be in the log, or may come to
 	// be: the caller must treat it as both.
 	ErrIndeterminate = errors.New("record may or may not have landed in the log")
-	// ErrGap reports that records between the follower's place and the first
-	// retained one are gone.
-	ErrGap = errors.New("log was trimmed past the follower")
+	// ErrGap reports that records behind the follower's place are gone: the log
+	// was trimmed past it, or has a hole.
+	ErrGap = errors.New("records behind the follower are gone from the log")
 	// ErrHistoryChanged reports that the log is not the one that the follower
 	// knows: recreated, restored, shortened or diverged.
 	ErrHistoryChanged = errors.New("history of the log changed")
@@ -128,14 +130,25 @@ func (e *PublishError) Error() string {
 // Unwrap lets errors.Is find both the outcome and its cause.
 func (e *PublishError) Unwrap() []error { return []error{e.Outcome, e.Cause} }
 
-// GapError is an [ErrGap]: the follower had applied After, the log begins at
-// First.
+// GapError is an [ErrGap]: the follower had applied After, and the next record
+// that the log holds is First.
 type GapError struct {
 	After, First Position
+	// Retained is the first position that the log held.
+	Retained Position
 }
 
+// Hole reports whether records are missing in the middle of the log, rather
+// than trimmed at its beginning: the one that the follower would have begun
+// behind is not the oldest that is left.
+func (e *GapError) Hole() bool { return e.Retained <= e.After }
+
 func (e *GapError) Error() string {
-	return fmt.Sprintf("%v: applied %d, first retained %d", ErrGap, e.After, e.First)
+	what := "was trimmed"
+	if e.Hole() {
+		what = fmt.Sprintf("begins at %d and has a hole", e.Retained)
+	}
+	return fmt.Sprintf("%v: applied %d, next is %d: it %s", ErrGap, e.After, e.First, what)
 }
 
 func (e *GapError) Unwrap() error { return ErrGap }

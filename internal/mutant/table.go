@@ -30,6 +30,7 @@ const (
 	SoftKeyIgnored
 	StaleIsAlive
 	GapWithoutHorizon
+	HoleEndsBrackets
 	UndecodableSkipped
 	UnknownChangeSkipped
 	LaterVersionIsFence
@@ -50,6 +51,7 @@ const (
 	DigestOfLastOnly
 	TokenIgnored
 	TokenEpochIgnored
+	UnknownEpochServed
 	TokenStandsStill
 	StrongByClock
 	BoundIgnored
@@ -59,6 +61,7 @@ const (
 	LeaseWaitWithoutDrift
 	LeaseWaitOneSided
 	GapIgnored
+	HoleMetAgain
 	IdentityIgnored
 	AttachBehindLast
 	ShorterLogIgnored
@@ -269,6 +272,7 @@ var all = [...]Info{
 	SoftKeyIgnored:           {SoftKeyIgnored, "soft-key-ignored", "P29", "soft fences of keys cover nothing"},
 	StaleIsAlive:             {StaleIsAlive, "stale-is-alive", "P29", "a copy behind a soft fence is served unmarked"},
 	GapWithoutHorizon:        {GapWithoutHorizon, "gap-without-horizon", "R12, P15", "a start in a trimmed log leaves the horizon at zero"},
+	HoleEndsBrackets:         {HoleEndsBrackets, "hole-ends-brackets", "R12, H10", "a node that begins anew behind a hole in the log forgets the open brackets"},
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
 	LaterVersionIsFence:      {LaterVersionIsFence, "later-version-is-fence", "P19", "a record of a later version leaves the epoch as it is"},
@@ -289,6 +293,7 @@ var all = [...]Info{
 	DigestOfLastOnly:         {DigestOfLastOnly, "digest-of-last-only", "H1", "the digest does not roll: it names the last record only"},
 	TokenIgnored:             {TokenIgnored, "token-ignored", "G2", "session reads don't wait"},
 	TokenEpochIgnored:        {TokenEpochIgnored, "token-epoch-ignored", "G2", "a token's position is compared whatever its epoch"},
+	UnknownEpochServed:       {UnknownEpochServed, "unknown-epoch-served", "G2", "a token of an epoch that this node has not heard of yet counts as satisfied"},
 	TokenStandsStill:         {TokenStandsStill, "token-stands-still", "G2", "a token is not advanced within its epoch"},
 	StrongByClock:            {StrongByClock, "strong-by-clock", "C6", "a strong read is answered by a pulse of the same clock reading"},
 	BoundIgnored:             {BoundIgnored, "bound-ignored", "G3", "every bound is taken for the lease"},
@@ -298,6 +303,7 @@ var all = [...]Info{
 	LeaseWaitWithoutDrift:    {LeaseWaitWithoutDrift, "lease-wait-without-drift", "C3", "a writer waits for the lease, without the drift of clocks"},
 	LeaseWaitOneSided:        {LeaseWaitOneSided, "lease-wait-one-sided", "C3", "a writer waits lease x (1+r), as if the holder's clock were right"},
 	GapIgnored:               {GapIgnored, "gap-ignored", "R12, P14", "a delivery may skip positions"},
+	HoleMetAgain:             {HoleMetAgain, "hole-met-again", "R12, P15", "a node that met a hole in the log reads the log from its beginning"},
 	IdentityIgnored:          {IdentityIgnored, "identity-ignored", "R13, P21", "a position that is delivered again may hold another record"},
 	AttachBehindLast:         {AttachBehindLast, "attach-behind-last", "R13, P14", "a follower attaches behind its last record, whose identity it does not check"},
 	ShorterLogIgnored:        {ShorterLogIgnored, "shorter-log-ignored", "R13, P14", "a log that ends before the follower's place is waited on"},

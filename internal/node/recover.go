@@ -15,10 +15,14 @@ import (
 // follow keeps the partition on its log until ctx is done.
 func (p *partition) follow(ctx context.Context) error {
 	var pause time.Duration
+	var begin events.Mark // where the log is followed from by who has applied nothing
 	for {
 		p.mu.RLock()
 		from := p.world.Mark()
 		p.mu.RUnlock()
+		if !from.Named() {
+			from = begin
+		}
 		following, abort := context.WithCancelCause(ctx)
 		p.aborts.set(abort)
 		err := p.log.Follow(following, from, p.sink)
@@ -26,21 +30,35 @@ func (p *partition) follow(ctx context.Context) error {
 			err = context.Cause(following)
 		}
 		abort(nil)
+		var gap *events.GapError
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, events.ErrGap):
+		case errors.As(err, &gap):
 			p.n.stats.gaps.Add(1)
-			p.n.logger.Warn("log was trimmed past this node; it drops its copies and joins again", "partition", p.index, "error", err)
-			p.restart()
+			p.n.logger.Warn("log has lost records that this node has not applied; it drops its copies and joins again behind them", "partition", p.index, "error", err)
+			if gap.First > begin.Position+1 {
+				pause = 0 // it gets on: a log has so many holes and no more
+			}
+			if !gap.Hole() {
+				begin = events.Mark{}
+				p.restart(coherence.Successor(p.world))
+				break
+			}
+			// Read from its beginning, the log would end there again.
+			if !mutant.On(mutant.HoleMetAgain) {
+				begin = events.Mark{Position: gap.First - 1}
+			}
+			p.restart(coherence.Beyond(p.world))
 		case errors.Is(err, events.ErrHistoryChanged):
 			p.n.stats.regressions.Add(1)
 			p.n.logger.Warn("history of the log changed; the node drops its copies and opens a new epoch", "partition", p.index, "error", err)
+			begin = events.Mark{}
 			var proof *contradiction
 			if errors.As(err, &proof) {
-				p.restart(proof.epoch)
+				p.restart(coherence.Successor(p.world, proof.epoch))
 			} else {
-				p.restart()
+				p.restart(coherence.Successor(p.world))
 			}
 			if err := p.announceEpoch(ctx, err.Error()); err != nil {
 				return err
@@ -80,9 +98,9 @@ func (p *partition) abort(err error) {
 	}
 }
 
-// restart forgets everything that was learnt from the log and every copy. The
-// epochs that it knew, and as later ones those of the arguments, it remembers.
-func (p *partition) restart(later ...events.Epoch) {
+// restart forgets every copy, and of what was learnt from the log everything
+// but what heir has taken over. The apply loop calls it.
+func (p *partition) restart(heir *coherence.World) {
 	// First nothing is served, then nothing is there to be served. Reads that
 	// noted the old lease find it gone when they look again.
 	p.fresh.Store(never)
@@ -90,7 +108,7 @@ func (p *partition) restart(later ...events.Epoch) {
 	p.own.forget()
 	p.mu.Lock()
 	p.fresh.Store(never) // again: a pulse may have been confirmed in between
-	p.world = coherence.Successor(p.world, later...)
+	p.world = heir
 	p.testified.forget()
 	p.doubting.Store(0)
 	p.mirror()

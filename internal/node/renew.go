@@ -129,7 +129,7 @@ func (p *partition) renew(ctx context.Context, d Disk) error {
 	r := &renewal{p: p, disk: d, end: end, shadow: s}
 	p.renewal.Store(r)
 	defer p.renewal.Store(nil)
-	err := p.log.Follow(ctx, events.Mark{}, func(batch []events.Delivery) error { return r.sink(ctx, batch) })
+	err := r.follow(ctx)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -137,6 +137,27 @@ func (p *partition) renew(ctx context.Context, d Disk) error {
 		return nil
 	}
 	return fmt.Errorf("fill the disk of partition %d: %w", p.index, err)
+}
+
+// follow fills the disk until something ends it. Behind a hole in the log it
+// begins anew, as the partition does, once that is behind it, too: until then
+// the two may stand at the same place.
+func (r *renewal) follow(ctx context.Context) error {
+	begin := events.Mark{}
+	for {
+		err := r.p.log.Follow(ctx, begin, func(batch []events.Delivery) error { return r.sink(ctx, batch) })
+		var gap *events.GapError
+		if !errors.As(err, &gap) || !gap.Hole() {
+			return err
+		}
+		if err := r.p.until(ctx, func() bool { return r.p.applied.Load() >= uint64(gap.First) }); err != nil {
+			return err
+		}
+		begin = events.Mark{Position: gap.First - 1}
+		r.shadow.applied.Store(0)
+		r.shadow.world = coherence.Beyond(r.shadow.world)
+		r.shadow.batch.DropValues()
+	}
 }
 
 // sink applies to the disk what the partition has applied.

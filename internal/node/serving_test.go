@@ -152,14 +152,11 @@ func TestSessionTokensThatCannotBeApplied(t *testing.T) {
 	inDomains(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		ahead := a.put("k", "v").With(f.home(), consistency.Point{Epoch: a.Epoch("k"), Position: 9999})
-		unknown := consistency.Token{}.With(f.home(), consistency.Point{Epoch: 12345, Position: 1})
-		for name, token := range map[string]consistency.Token{"ahead": ahead, "unknown epoch": unknown} {
-			if v, err := a.get("k", node.ReadOptions{Level: session(token)}); !errors.Is(err, node.ErrNotServing) {
-				t.Errorf("%s: %q, %v", name, v, err)
-			}
-			if v, err := a.get("k", node.ReadOptions{Level: session(token), Load: loads("origin")}); err != nil || v != "origin" {
-				t.Errorf("%s with a loader: %q, %v", name, v, err)
-			}
+		if v, err := a.get("k", node.ReadOptions{Level: session(ahead)}); !errors.Is(err, node.ErrNotServing) {
+			t.Errorf("ahead: %q, %v", v, err)
+		}
+		if v, err := a.get("k", node.ReadOptions{Level: session(ahead), Load: loads("origin")}); err != nil || v != "origin" {
+			t.Errorf("ahead with a loader: %q, %v", v, err)
 		}
 		old := a.Epoch("k")
 		f.stream.Recreate()
@@ -168,6 +165,34 @@ func TestSessionTokensThatCannotBeApplied(t *testing.T) {
 		a.put("k", "new")
 		if v, err := a.get("k", node.ReadOptions{Level: session(ahead)}); err != nil || v != "new" {
 			t.Fatalf("token of the epoch left: %q, %v", v, err)
+		}
+	})
+}
+
+// G2: a token of an epoch that a node does not know is of one that it has not
+// come to yet, or of one that the log has lost. A pulse tells.
+func TestTokenOfAnEpochThatIsNotKnown(t *testing.T) {
+	inDomains(t, func(t *testing.T, f *fleet) {
+		a, b := f.start("a", options{}), f.start("b", options{})
+		a.put("k", "old")
+		f.caughtUp(b)
+		lost := consistency.Token{}.With(f.home(), consistency.Point{Epoch: 12345, Position: 9999})
+		if v, err := b.get("k", node.ReadOptions{Level: session(lost)}); err != nil || v != "old" {
+			t.Errorf("token of a lost epoch: %q, %v", v, err)
+		}
+		b.log.Cut()
+		before := a.Epoch("k")
+		if err := a.appends(&events.EpochChange{Epoch: 7}); err != nil {
+			t.Fatal(err)
+		}
+		f.await("another epoch", func() bool { return a.Epoch("k") != before })
+		later := consistency.Token{}.With(f.home(), consistency.Point{Epoch: a.Epoch("k"), Position: 1})
+		if v, err := b.get("k", node.ReadOptions{Level: session(later)}); !errors.Is(err, node.ErrNotServing) {
+			t.Errorf("token of an epoch to come, in vain: %q, %v", v, err)
+		}
+		b.log.Heal()
+		if v, err := b.get("k", node.ReadOptions{Level: session(later)}); !errors.Is(err, node.ErrNotFound) {
+			t.Errorf("token of an epoch to come: %q, %v", v, err)
 		}
 	})
 }

@@ -239,7 +239,7 @@ func (s archiveSource) Read(ctx context.Context, first, last events.Position, si
 		return fmt.Errorf("%w: read from %d to %d", events.ErrInvalid, first, last)
 	}
 	if p := s.r.parts[s.partition]; first < p.first.Position || p.last.Position == 0 {
-		return &events.GapError{After: first - 1, First: p.first.Position}
+		return &events.GapError{After: first - 1, First: p.first.Position, Retained: p.first.Position}
 	}
 	batch := make([]events.Delivery, 0, readBatch)
 	var failed error

@@ -72,7 +72,7 @@ func Node(snapshot func() node.Stats) prometheus.Collector {
 			counter("pulses_failed", "Pulses that could not be published.", func(s *stats) uint64 { return s.PulsesFailed }),
 			counter("waits_expired", "Reads that waited for freshness in vain.", func(s *stats) uint64 { return s.WaitsTimedOut }),
 			counter("epochs_opened", "Epochs opened in the log.", func(s *stats) uint64 { return s.Epochs }),
-			counter("log_gaps", "Times that the log was trimmed past this node.", func(s *stats) uint64 { return s.Gaps }),
+			counter("log_gaps", "Times that records which this node had not applied were gone from the log.", func(s *stats) uint64 { return s.Gaps }),
 			counter("log_regressions", "Times that the log's history was found changed.", func(s *stats) uint64 { return s.Regressions }),
 			counter("redis_errors", "Operations of the shared tier that failed.", func(s *stats) uint64 { return s.SharedErrors }),
 			counter("witness_errors", "Operations of the witness that failed.", func(s *stats) uint64 { return s.WitnessErrors }),

@@ -119,8 +119,9 @@ func (w *Warmer) Run(ctx context.Context) error {
 // retryFollow is how long a follower rests after its log refused it.
 const retryFollow = time.Second
 
-// follow hands the records of one partition on, and begins again from the
-// first retained one where the history is no longer the known one. Records of
+// follow hands the records of one partition on, and begins again where the
+// history is no longer the known one: from the first retained record, or from
+// the one behind a hole. Records of
 // the past are sorted out here, so that catching up costs no decoding.
 func (w *Warmer) follow(ctx context.Context, partition int) error {
 	last := w.deps.Start[partition]
@@ -136,8 +137,12 @@ func (w *Warmer) follow(ctx context.Context, partition int) error {
 			return ctx.Err()
 		}
 		w.deps.Logger.WarnContext(ctx, "log could not be followed; beginning again", "partition", partition, "error", err)
-		if errors.Is(err, events.ErrGap) || errors.Is(err, events.ErrHistoryChanged) {
+		var gap *events.GapError
+		if errors.As(err, &gap) || errors.Is(err, events.ErrHistoryChanged) {
 			last = events.Mark{}
+			if gap != nil {
+				last.Position = gap.First - 1
+			}
 			w.counts.resets.Add(1)
 			if err := w.hand(ctx, batch{partition: partition}); err != nil {
 				return err

@@ -61,7 +61,7 @@ func (c *Counts) String() string {
 
 // Missing returns what of the faults and judges never came up.
 func (c *Counts) Missing() (out []string) {
-	for _, kinds := range [][]weighted{faults, historyFaults, witnessFaults} {
+	for _, kinds := range [][]weighted{faults, historyFaults, holes, upgrades, witnessFaults} {
 		for _, f := range kinds {
 			if c.Faults[f.name] == 0 {
 				out = append(out, f.name)

@@ -196,6 +196,21 @@ func (w *World) strikeLog(l *ledger, s step) bool {
 		}
 		lost, kept := l.rollBack(last-min(n, last), false)
 		w.trace.add("log", "partition %d is rolled back from %d to %d: %d records lost, %d of them witnessed", l.index, last, last-n, lost, kept)
+	case "log has a hole":
+		n := events.Position(1 + s.choice%4)
+		if held < 1 {
+			return false
+		}
+		from := first + events.Position(s.frac*float64(held))
+		w.makeHole(l, from, from+n-1, s)
+	case "log rolled back, then a hole":
+		n := events.Position(1 + s.frac*float64(min(held, 10)))
+		if held < 1 || n > last {
+			return false
+		}
+		l.rollBack(last-n, false)
+		w.trace.add("log", "partition %d is rolled back from %d to %d", l.index, last, last-n)
+		w.makeHole(l, last-n+1, last-n+1+events.Position(s.choice%4), s)
 	case "log recreated":
 		lost, kept := l.rollBack(0, true)
 		w.trace.add("log", "partition %d is recreated: %d records lost, %d of them witnessed", l.index, lost, kept)
@@ -205,6 +220,17 @@ func (w *World) strikeLog(l *ledger, s step) bool {
 		id := events.ID{Counter: uint64(s.choice) + 1}
 		w.roll.Read(id.Publisher[:])
 		w.trace.add("log", "partition %d gets a record of a later wire version at %d", l.index, l.stream.Append(id, []byte{events.WireVersion + 1, 0x90}))
+	case "record of the next version":
+		id := events.ID{Counter: uint64(s.choice) + 1}
+		w.roll.Read(id.Publisher[:])
+		data, err := events.AppendRecord(nil, events.Record{Changes: []events.Change{
+			&events.Invalidate{Scope: events.Scope{Prefixes: []string{"row:"}}},
+		}})
+		if err != nil {
+			panic(err)
+		}
+		data[0]++
+		w.trace.add("log", "partition %d gets a record of the next wire version at %d", l.index, l.stream.Append(id, data))
 	case "log away":
 		w.trace.add("log", "partition %d is away for %v", l.index, s.dur)
 		l.stream.Delete()
@@ -215,6 +241,18 @@ func (w *World) strikeLog(l *ledger, s step) bool {
 		panic("sim: no step is called " + s.what)
 	}
 	return true
+}
+
+// makeHole makes one in the log. Half of the times its server has restarted: it
+// knows no consumer any more, and no identity of what is gone.
+func (w *World) makeHole(l *ledger, from, to events.Position, s step) {
+	l.lose(from, to)
+	w.trace.add("log", "partition %d has lost what stood from %d to %d", l.index, from, to)
+	if s.machine%2 == 0 {
+		l.stream.Forget()
+		l.stream.Delete()
+		l.stream.Restore()
+	}
 }
 
 // crashIf crashes the machine if p still runs on it.

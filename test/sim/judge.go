@@ -225,6 +225,10 @@ func (w *World) judgeBracket(r *read, l *ledger) {
 	if r.key != row || l.brokenBetween(0, r.end) {
 		return
 	}
+	if l.openInAHole(row, r.end) {
+		w.count.judged("bracket begun in a hole, not judged")
+		return
+	}
 	w.count.judged("G4b bracketed")
 	if want := w.origin.at(row, r.start); r.values[row] < want {
 		w.violate("G4b bracketed", "%s, though version %d was committed before", r, want)

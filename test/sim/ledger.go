@@ -47,6 +47,8 @@ type ledger struct {
 	brackets map[events.BracketID]events.Scope
 	// breaks are when the log's history changed.
 	breaks []time.Duration
+	// holes are when brackets' intents were lost in the middle of the log.
+	holes []hole
 	// losses are the same, where the members are the only witness.
 	losses []*loss
 }
@@ -77,7 +79,11 @@ func (l *ledger) takeLocked() {
 			e.epoch = prev.epoch
 		}
 		l.entries = append(l.entries, e)
-		r, err := events.DecodeRecord(d.Data)
+		data := d.Data
+		if l.w.plan.upgrading { // who can't read it fences more than it says
+			data = thisVersion(data)
+		}
+		r, err := events.DecodeRecord(data)
 		if err != nil {
 			there := coherence.New()
 			there.Apply(coherence.Step{Mark: d.Mark, Err: err})
@@ -162,6 +168,42 @@ func (l *ledger) rollBack(last events.Position, recreate bool) (lost, witnessed 
 		l.next = last + 1
 	}
 	return lost, witnessed
+}
+
+// hole is a bracket that was open when the record that had opened it went
+// missing.
+type hole struct {
+	at    time.Duration
+	scope events.Scope
+}
+
+// lose makes a hole in the log. A record that somebody may have applied goes on
+// to oblige everyone: who has not must behave as if it had fenced everything. So
+// does one that a rollback took at this very moment: its place is given to no
+// other, and no history parts there (G8).
+func (l *ledger) lose(first, last events.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takeLocked()
+	now := l.w.trace.now()
+	for _, e := range l.entries {
+		if e.lost != forever && e.lost != now || e.position < first || e.position > last {
+			continue
+		}
+		e.lost, e.witnessed = forever, false
+		for _, c := range e.changes {
+			if c, ok := c.(*events.Intent); ok && !l.ended(c.Bracket, now+1) {
+				l.holes = append(l.holes, hole{now, c.Scope})
+			}
+		}
+	}
+	l.stream.Lose(first, last)
+}
+
+// openInAHole reports whether a bracket of key was open by then whose beginning
+// is in a hole of the log: who comes to the hole does not know of it.
+func (l *ledger) openInAHole(key string, by time.Duration) bool {
+	return slices.ContainsFunc(l.holes, func(h hole) bool { return h.at <= by && h.scope.Covers(key) })
 }
 
 // trim drops records before first, but no Intent of an open bracket that is

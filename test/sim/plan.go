@@ -29,6 +29,7 @@ type plan struct {
 	rates         []int // of the machines' clocks, in ppm
 	history       historyMode
 	witnessHolds  bool // the witness always answers and keeps what it was told
+	upgrading     bool // the last machine reads records of the next wire version
 	noise         noise
 	length        time.Duration
 	steps         []step
@@ -105,6 +106,9 @@ var faults = []weighted{
 }
 
 var historyFaults = []weighted{{"log rolled back", 5}, {"log recreated", 1}}
+
+// holes are the ways in which records go missing in the middle of a log.
+var holes = []weighted{{"log has a hole", 3}, {"log rolled back, then a hole", 2}}
 
 var witnessFaults = []weighted{{"witness lost", 1}, {"witness rolled back", 1}}
 
@@ -185,6 +189,8 @@ func newPlan(seed uint64) *plan {
 	p.drawSwitches()
 	p.drawPolicy()
 	p.drawMembers()
+	p.drawHoles()
+	p.drawUpgrade()
 	if p.history == steady && !slices.ContainsFunc(p.steps, trims) {
 		p.lag = lag // what is lost of the log tells no position
 	}
@@ -217,6 +223,38 @@ func (p *plan) drawCopies() {
 	p.noise.copiesLost = pick(d, []float64{0, 0.1, 0.3})
 	p.noise.copiesTwice = pick(d, []float64{0, 0.2})
 	p.noise.copiesLate = pick(d, []float64{0, 0.2, 0.5})
+}
+
+// drawHoles draws from dice of its own, too. What is lost in a hole counts as
+// lost, so that a log which keeps everything has none.
+func (p *plan) drawHoles() {
+	d := newDice(p.Seed, "plan of holes")
+	if p.history == steady || !d.chance(0.4) {
+		return
+	}
+	for range 1 + d.n(2) {
+		p.add(d, d.between(time.Second, p.length), draw(d, holes))
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
+}
+
+// upgrades are records of the next wire version, which mean something.
+var upgrades = []weighted{{"record of the next version", 1}}
+
+// drawUpgrade draws from dice of its own whether the fleet is upgraded one
+// machine after the other, and somebody uses what is new too early. Whose epoch
+// holds then is for the nodes to settle; that nothing else is lost meanwhile
+// leaves them no excuse.
+func (p *plan) drawUpgrade() {
+	d := newDice(p.Seed, "plan of versions")
+	if p.history != steady || !d.chance(0.15) {
+		return
+	}
+	p.upgrading = true
+	for range 1 + d.n(3) {
+		p.add(d, d.between(time.Second, p.length), draw(d, upgrades))
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return int(a.at - b.at) })
 }
 
 // drawMembers draws from dice of its own too. Where there is a shared tier that

@@ -71,6 +71,7 @@ func (f *fixture) harness() logtest.Harness {
 		Close:    f.domain.Close,
 		Foreign:  f.foreign,
 		Trim:     f.trim,
+		Lose:     f.lose,
 		Recreate: f.recreate,
 		Save:     f.save,
 		Mute: func(*testing.T) func() {
@@ -117,6 +118,48 @@ func (f *fixture) trim(t *testing.T, first events.Position) {
 		if _, err := js.UpdateStream(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// lose deletes messages, which the stream denies, and no change of its settings
+// allows: it is made anew, with what is left, under settings that deny nothing
+// yet.
+func (f *fixture) lose(t *testing.T, first, last events.Position) {
+	t.Helper()
+	js, name := f.js(t), jslog.LogStream(domain, 0)
+	s, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []*jetstream.RawStreamMsg
+	for at := uint64(1); at <= s.CachedInfo().State.LastSeq; at++ {
+		m, err := s.GetMsg(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, m)
+	}
+	strict := s.CachedInfo().Config
+	lax := strict
+	lax.DenyDelete, lax.DenyPurge = false, false
+	if err := js.DeleteStream(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = js.CreateStream(t.Context(), lax); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range held {
+		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for at := first; at <= last; at++ {
+		if err := s.DeleteMsg(t.Context(), uint64(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := js.UpdateStream(t.Context(), strict); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -180,6 +180,46 @@ func testTrimBehind(t *testing.T, h Harness) {
 	same(t, read(t, h.Log, from, 9), want[11:])
 }
 
+func testHole(t *testing.T, h Harness) {
+	want := newAuthor(h.Log).publish(t, 20)
+	h.Lose(t, want[8].Position, want[10].Position)
+	from := upTo(t, h.Log, want[4].Position).Mark
+	var got []events.Delivery
+	err := follow(t, h.Log, from, func(batch []events.Delivery) error {
+		got = append(got, batch...)
+		return nil
+	})
+	same(t, got, want[5:8])
+	wantHole(t, err, want[7].Position, want[11].Position)
+	same(t, read(t, h.Log, events.Mark{Position: want[10].Position}, 9), want[11:])
+	_, err = readRange(t, h.Log, want[5].Position, want[15].Position)
+	wantHole(t, err, want[7].Position, want[11].Position)
+}
+
+// Nothing tells whether the record that is gone was the one that the follower
+// had applied.
+func testHoleAtMark(t *testing.T, h Harness) {
+	want := newAuthor(h.Log).publish(t, 20)
+	at := want[9].Position
+	h.Lose(t, at, at)
+	from := events.Mark{Position: at, ID: want[9].ID, Time: 1}
+	wantHole(t, refused(t, h.Log, from), at, at+1)
+}
+
+// A mark that names no record is a place, behind which something may be gone.
+func testBehind(t *testing.T, h Harness) {
+	want := newAuthor(h.Log).publish(t, 20)
+	place := func(i int) events.Mark { return events.Mark{Position: want[i].Position} }
+	same(t, read(t, h.Log, place(4), 15), want[5:])
+	h.Trim(t, want[10].Position)
+	same(t, read(t, h.Log, place(4), 10), want[10:])
+	end := place(19)
+	want = newAuthor(h.Log).publish(t, 1)
+	same(t, read(t, h.Log, end, 1), want)
+	end.Position += 2
+	wantHistory(t, refused(t, h.Log, end)) // the log has never come so far
+}
+
 func testRecreatedShorter(t *testing.T, h Harness) {
 	want := newAuthor(h.Log).publish(t, 20)
 	from := upTo(t, h.Log, want[10].Position).Mark

@@ -20,6 +20,9 @@ type Harness struct {
 	Foreign func(t *testing.T, data []byte)
 	// Trim drops all records before first.
 	Trim func(t *testing.T, first events.Position)
+	// Lose makes a hole in the log: the records from first to last are gone. It
+	// may give those that are left other times.
+	Lose func(t *testing.T, first, last events.Position)
 	// Recreate deletes the log and makes it again, empty.
 	Recreate func(t *testing.T)
 	// Save returns a function that brings the log's present state back.
@@ -70,6 +73,9 @@ var cases = []struct {
 	{"GapAfterTrim", testGap},
 	{"GapWhereMarkItselfIsTrimmed", testGapAtMark},
 	{"TrimBehindMarkIsNoGap", testTrimBehind},
+	{"HoleIsAGap", testHole},
+	{"HoleAtTheMarkIsAGap", testHoleAtMark},
+	{"FollowBehindAPlace", testBehind},
 	{"RecreatedShorterIsNoticed", testRecreatedShorter},
 	{"RecreatedLongerIsNoticed", testRecreatedLonger},
 	{"RecreatedUnderFollowerIsNoticed", testRecreatedLive},

@@ -72,6 +72,7 @@ func harness(t *testing.T, faults func() memlog.Faults) logtest.Harness {
 		Close:    l.Close,
 		Foreign:  func(_ *testing.T, data []byte) { s.AppendForeign(data) },
 		Trim:     func(_ *testing.T, first events.Position) { s.Trim(first) },
+		Lose:     func(_ *testing.T, first, last events.Position) { s.Lose(first, last) },
 		Recreate: func(*testing.T) { s.Recreate() },
 		Save: func(*testing.T) func(*testing.T) {
 			_, last := s.Bounds()

@@ -175,8 +175,8 @@ func (f *follower) pass(batch []events.Delivery) error {
 		fresh, err := f.continuity.Observe(d.Mark)
 		if err != nil {
 			broken = err
-			if errors.Is(err, events.ErrGap) {
-				broken = errAgain // if the log lost it, the next attach says so
+			if f.continuity.Doubtful(err) {
+				broken = errAgain // if the log lost it, it is missing again
 			}
 			break
 		}
@@ -220,8 +220,14 @@ func (s *Stream) read(c *consumer) ([]events.Delivery, <-chan struct{}, bool) {
 		return nil, s.changed, true
 	}
 	all := s.records[next-s.first:]
+	for len(all) > 0 && all[0].Position == 0 {
+		all = all[1:]
+	}
+	if len(all) == 0 {
+		return nil, s.changed, true
+	}
 	n, size := 0, 0
-	for n < len(all) && n < maxBatch && size < maxBatchBytes {
+	for n < len(all) && n < maxBatch && size < maxBatchBytes && all[n].Position > 0 {
 		size += len(all[n].Data)
 		n++
 	}

@@ -13,7 +13,7 @@ import (
 type Stream struct {
 	mu      sync.Mutex // held for short computations only
 	first   events.Position
-	records []events.Delivery // at first, first+1, ...
+	records []events.Delivery // at first, first+1, ...; zero in a hole
 	ids     map[events.ID]events.Position
 	// history counts the breaks of the stream's history; at each one, every
 	// consumer of it is gone.
@@ -57,7 +57,8 @@ func (s *Stream) At(p events.Position) (events.Delivery, bool) {
 	if p < s.first || p > s.last() {
 		return events.Delivery{}, false
 	}
-	return s.records[p-s.first], true
+	d := s.records[p-s.first]
+	return d, d.Position > 0
 }
 
 // Trim drops all records before first, as the age limit does.
@@ -70,7 +71,33 @@ func (s *Stream) Trim(first events.Position) {
 	n := min(int(first-s.first), len(s.records))
 	s.records = slices.Clone(s.records[n:])
 	s.first = first
+	s.begin()
 	s.notify()
+}
+
+// Lose takes the records from first to last away and leaves a hole: what stands
+// behind them keeps its place, and what comes next does not take theirs, even
+// if they are the newest or were never written.
+func (s *Stream) Lose(first, last events.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records = slices.Clone(s.records) // followers hold the old array
+	for s.last() < last {
+		s.records = append(s.records, events.Delivery{})
+	}
+	for p := max(first, s.first); p <= last; p++ {
+		s.records[p-s.first] = events.Delivery{}
+	}
+	s.begin()
+	s.notify()
+}
+
+// begin makes the first record that is left the first one. It needs mu.
+func (s *Stream) begin() {
+	for len(s.records) > 0 && s.records[0].Position == 0 {
+		s.records = s.records[1:]
+		s.first++
+	}
 }
 
 // Rollback makes last the last record again, as the restore of a backup or the
