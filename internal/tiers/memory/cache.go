@@ -133,6 +133,9 @@ func (c *Cache) Lookup(key string, dst []byte) (tiers.Entry, bool) {
 	return tiers.Entry(b), err == nil
 }
 
+// Holds reports whether there is a copy of key. It counts as no question.
+func (c *Cache) Holds(key string) bool { return c.now.Load().has(key) }
+
 // Put stores the copy that a load or a tier further out yielded, where
 // admission has a place for it. It returns [tiers.ErrOutdated] if the key was
 // fenced or put at a later position than e's birth, or a copy with a later

@@ -72,6 +72,7 @@ func TestFenceFindsCopyThatMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, k := c.now.Load(), "moves"
+	s.used.Store(true)
 	s.young.put(hashOf(k), entry(t, k, 5, 100), s.leave)
 	// It stands for the moment when a fence has looked at main.
 	if err := s.main.Set([]byte(k), entry(t, k, 4, 100), 0); err != nil {
