@@ -146,7 +146,20 @@ func (c *Cache) Put(e tiers.Entry) error { return c.fill(e, arrival{missed: true
 // Promote is [Cache.Put] of a copy that lies on the disk, where it is found
 // fast enough for one that is asked for once: as a rule it takes the copy the
 // second time, if the first was not long ago.
-func (c *Cache) Promote(e tiers.Entry) error { return c.fill(e, arrival{missed: true, near: true}) }
+//
+// An older copy that readers refuse, because it has expired, may stay until then.
+func (c *Cache) Promote(e tiers.Entry) error {
+	s, x := c.now.Load(), arrival{missed: true, near: true}
+	if x.meet(e.Key(), e); !fits(x.size, s.admit.mainBytes) {
+		return c.fill(e, x)
+	}
+	// Most are turned away, for which nothing has to be locked.
+	if x.to, x.by = s.admit.place(x), s.admit; x.to == outside {
+		c.turnedAway.Add(1)
+		return nil
+	}
+	return c.fill(e, x)
+}
 
 func (c *Cache) fill(e tiers.Entry, x arrival) error {
 	key := e.Key()

@@ -113,13 +113,15 @@ func (c *Cache) store(s *seats, key string, e tiers.Entry, held seat, x arrival)
 	if !s.used.Load() {
 		s.used.Store(true)
 	}
-	x.hash, x.size, x.flags = hashOf(key), ringHeader+len(key)+len(e), e.Flags()
+	x.meet(key, e)
 	to := held
 	switch {
 	case !fits(x.size, s.admit.mainBytes):
 		to = inMain // where it is refused
 	case held == outside, held == inYoung && (!fits(x.size, s.admit.youngBytes) || x.flags&tiers.FlagHighPriority != 0):
-		to = s.admit.place(x)
+		if to = x.to; x.by != s.admit {
+			to = s.admit.place(x)
+		}
 	}
 	if held == inYoung || held != outside && held != to {
 		s.drop(key) // from main, too, where it may have moved meanwhile

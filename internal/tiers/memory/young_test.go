@@ -104,3 +104,19 @@ func TestFenceFindsCopyThatMoves(t *testing.T) {
 		t.Errorf("the copy born %d outlived its key's fence at 6", e.Birth())
 	}
 }
+
+// A place that was found before the cache was resized is none in what took its
+// stead.
+func TestPlaceEndsWithResize(t *testing.T) {
+	c, err := New(Config{Bytes: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := arrival{missed: true, by: c.now.Load().admit, to: inYoung}
+	if err := c.Resize(MinBytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.fill(entry(t, "k", 1, 100), x); err != nil || !c.Holds("k") {
+		t.Errorf("not taken: %v", err)
+	}
+}
