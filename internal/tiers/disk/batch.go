@@ -209,6 +209,7 @@ func (b *Batch) Commit() error {
 	case err != nil:
 		return b.s.failed("join a batch", err)
 	case joined:
+		b.s.gathering.look()
 		c.recycle()
 		return nil
 	}

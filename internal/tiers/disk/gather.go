@@ -14,13 +14,15 @@ import (
 // a node that catches up gather, up to a quarter of a memtable; lookups see them
 // meanwhile, as they see all that is pending.
 //
-// Nobody waits for it: whoever submits a job ends the gathering. And nothing is
+// Nobody waits for it: whoever submits a job ends the gathering, and so does a
+// commit of few rows, the first of a node that has caught up. And nothing is
 // lost that was not before: a commit is unsynced until [Store.Sync], which is such
 // a job, and what a process leaves behind is still a prefix of what was committed.
 const (
-	// gatherLeast is how many rows a commit has that others will follow soon: few
-	// but those who catch up have so many at once.
-	gatherLeast = 128
+	// gatherLeast is how many rows a commit has that others will follow soon: only
+	// those who are far behind have so many at once. Who joins with less has it on
+	// disk at once, and finds it there if he is killed a moment later.
+	gatherLeast = joinRows
 	gatherRows  = 16 << 10
 	// gatherFor is how long the first commit of those that gather waits.
 	gatherFor = 50 * time.Millisecond
@@ -85,5 +87,5 @@ func (s *Store) gather(c *commit) {
 func (p *pending) grows(c *commit) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return len(c.rows) >= gatherLeast && !mutant.On(mutant.CommitsNotJoined) && p.last(c.partition) == c
+	return len(c.rows) >= gatherLeast && !c.ripe && !mutant.On(mutant.CommitsNotJoined) && p.last(c.partition) == c
 }

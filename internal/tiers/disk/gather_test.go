@@ -26,7 +26,7 @@ func TestCommitsGather(t *testing.T) {
 		s := open1(t, Config{})
 		b, began := s.Batch(0), time.Now()
 		for p := events.Position(1); p <= 10; p++ {
-			fenceMany(t, b, 1000, p)
+			fenceMany(t, b, gatherLeast, p)
 			synctest.Wait()
 			want(t, s, "k7", fence(p, p), "")
 		}
@@ -54,16 +54,23 @@ func TestGatheringDelaysNobody(t *testing.T) {
 		if n := s.pending.n.Load(); n != 0 {
 			t.Errorf("%d commits are pending, of a node that does not catch up", n)
 		}
-		fenceMany(t, b, 1000, 2)
+		fenceMany(t, b, gatherLeast, 2)
 		if err := s.Sync(); err != nil {
 			t.Fatal(err)
 		}
-		for p := events.Position(3); p < 3+2*gatherRows/1000; p++ {
-			fenceMany(t, b, 1000, p)
+		for p := events.Position(3); p < 3+2*gatherRows/gatherLeast; p++ {
+			fenceMany(t, b, gatherLeast, p)
 			synctest.Wait()
 		}
 		if n := s.pending.n.Load(); n > 1 {
 			t.Errorf("%d commits are pending, want one", n)
+		}
+		fenceMany(t, b, gatherLeast, 1000)
+		synctest.Wait()
+		fenceMany(t, b, 1, 1001) // it has caught up
+		synctest.Wait()
+		if n := s.pending.n.Load(); n != 0 {
+			t.Errorf("%d commits are pending, of a node that has caught up", n)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

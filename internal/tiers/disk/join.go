@@ -40,6 +40,7 @@ func (p *pending) join(c *commit, most int) (bool, error) {
 	}
 	maps.Copy(to.versions, c.versions)
 	to.forgotten = max(to.forgotten, c.forgotten)
+	to.ripe = to.ripe || len(c.rows) <= fewRows
 	return true, nil
 }
 

@@ -64,6 +64,9 @@ type commit struct {
 	// begun: the writer is at it, and nothing may be added. Guarded by
 	// pending.mu.
 	begun bool
+	// ripe: so few rows joined last that the node has caught up. Guarded by
+	// pending.mu.
+	ripe bool
 	// since is when it was handed in.
 	since time.Time
 }
@@ -123,7 +126,7 @@ func (c *commit) forget() {
 func (c *commit) reset() {
 	c.b.Reset()
 	c.forget()
-	c.begun = false
+	c.begun, c.ripe = false, false
 }
 
 // recycle lets c's owner use it again.
