@@ -164,11 +164,7 @@ func (p *partition) put(m events.Mark, c *events.Put) {
 	if e == nil && mutant.On(mutant.FenceOnlyPutIgnored) {
 		return
 	}
-	old, held := p.n.memory.Lookup(c.Key, p.scratch)
-	if held {
-		p.scratch = old[:0]
-	}
-	if e != nil && (held || m.ID.Publisher == p.n.incarnation) {
+	if e != nil && (m.ID.Publisher == p.n.incarnation || p.n.memory.Holds(c.Key)) {
 		if err := p.n.memory.Replace(e); err != nil && !errors.Is(err, tiers.ErrTooLarge) {
 			p.n.memory.Fence(c.Key, m.Position)
 		}

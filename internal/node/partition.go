@@ -71,7 +71,6 @@ type partition struct {
 	versions map[string]uint64 // set by batch, not committed yet
 	meta     []byte            // scratch
 	ages     []age             // oldest first
-	scratch  []byte
 	// guardSince is the position since which the guard slots are complete.
 	guardSince atomic.Uint64
 }

@@ -14,6 +14,8 @@ type Memory interface {
 	// Lookup returns the copy under key, expired or not, in dst if that is
 	// large enough.
 	Lookup(key string, dst []byte) (tiers.Entry, bool)
+	// Holds reports whether there is a copy under key.
+	Holds(key string) bool
 	// Put stores a copy unless the key's guard slot is above its birth.
 	Put(e tiers.Entry) error
 	// Promote is Put of a copy that lies on disk. It takes those that are

@@ -54,11 +54,11 @@ type renewal struct {
 // nowhere is the memory tier of a shadow: it holds nothing.
 type nowhere struct{ Memory }
 
-func (nowhere) Lookup(string, []byte) (tiers.Entry, bool) { return nil, false }
-func (nowhere) Fence(string, events.Position)             {}
-func (nowhere) Soften(string, events.Position)            {}
-func (nowhere) Replace(tiers.Entry) error                 { return nil }
-func (nowhere) Reset(int)                                 {}
+func (nowhere) Holds(string) bool              { return false }
+func (nowhere) Fence(string, events.Position)  {}
+func (nowhere) Soften(string, events.Position) {}
+func (nowhere) Replace(tiers.Entry) error      { return nil }
+func (nowhere) Reset(int)                      {}
 
 // renewDisks replaces a lost disk, as soon as there is another, until ctx is
 // done. A disk that was full or broken for a while is no reason for a restart.

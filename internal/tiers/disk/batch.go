@@ -62,7 +62,6 @@ func (b *Batch) finish(op *pebble.DeferredBatchOp) {
 
 // putRow writes the row of key.
 func (b *Batch) putRow(key string, row change) {
-	b.s.filter.add(key)
 	b.next().add(rowChange{key, row})
 }
 
@@ -201,14 +200,21 @@ func (b *Batch) Commit() error {
 		return b.s.unavailable()
 	}
 	defer b.s.exit()
-	switch joined, err := b.s.pending.join(c); {
+	// Here rather than one by one: the filter's lines come from main memory, and
+	// so some of them at once.
+	for i := range c.rows {
+		b.s.filter.add(c.rows[i].key)
+	}
+	switch joined, err := b.s.pending.join(c, b.s.gathering.bytes); {
 	case err != nil:
 		return b.s.failed("join a batch", err)
 	case joined:
+		b.s.gathering.look()
 		c.recycle()
 		return nil
 	}
 	b.s.pending.add(c)
+	b.s.gathering.look()
 	select {
 	case b.s.jobs <- c:
 		return nil

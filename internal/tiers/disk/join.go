@@ -21,7 +21,7 @@ const (
 // and has room, and reports whether it did. The two are then one: seen, written
 // and lost together. Other jobs may stand between them; c overtakes those, as if
 // they had come later.
-func (p *pending) join(c *commit) (bool, error) {
+func (p *pending) join(c *commit, most int) (bool, error) {
 	if c.dropped || mutant.On(mutant.CommitsNotJoined) {
 		return false, nil
 	}
@@ -29,7 +29,7 @@ func (p *pending) join(c *commit) (bool, error) {
 	defer p.mu.Unlock()
 	to := p.last(c.partition)
 	if to == nil || to.begun && !mutant.On(mutant.BegunCommitJoined) ||
-		len(to.rows)+len(c.rows) > joinRows || to.b.Len()+c.b.Len() > joinBytes {
+		!p.room(to, c, most) || to.b.Len()+c.b.Len() > joinBytes {
 		return false, nil
 	}
 	if err := to.b.Apply(c.b, nil); err != nil {
@@ -40,7 +40,15 @@ func (p *pending) join(c *commit) (bool, error) {
 	}
 	maps.Copy(to.versions, c.versions)
 	to.forgotten = max(to.forgotten, c.forgotten)
+	to.ripe = to.ripe || len(c.rows) <= fewRows
 	return true, nil
+}
+
+// room reports whether the rows of c may go into to, with up to most bytes of
+// values beyond joinRows.
+func (p *pending) room(to, c *commit, most int) bool {
+	rows := len(to.rows) + len(c.rows)
+	return rows <= joinRows || rows <= gatherRows && to.held+c.held <= most && len(p.commits) <= gatherMost
 }
 
 // last returns the commit that partition has handed in last, nil if the writer

@@ -53,6 +53,9 @@ type Config struct {
 	// Now is the wall clock in Unix milliseconds, by which [Store.Scan] and
 	// [Store.Tier] judge expiry; default the system's.
 	Now func() int64
+
+	// fleeting: the store ends with the process.
+	fleeting bool
 }
 
 const (
@@ -131,7 +134,7 @@ func (cfg Config) complete() (Config, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 		if cfg.Dir == "" {
-			cfg.FS = vfs.NewMem()
+			cfg.FS, cfg.fleeting = vfs.NewMem(), true
 		}
 	}
 	if cfg.Dir == "" {
@@ -192,7 +195,6 @@ func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebbl
 	o := &pebble.Options{
 		FS:                          cfg.FS,
 		CacheSize:                   cfg.CacheBytes,
-		MemTableSize:                uint64(cfg.MemTableBytes),
 		MemTableStopWritesThreshold: memTables,
 		// The apply loop must not wait for compactions.
 		L0StopWritesThreshold: 1000,
@@ -208,7 +210,7 @@ func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebbl
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	shape(o, cfg.Budget)
+	cfg.size(o)
 	for _, f := range adjust {
 		f(o)
 	}
@@ -241,6 +243,19 @@ func openPebble(cfg Config, dir string, adjust ...func(*pebble.Options)) (*pebbl
 		return nil, ledger{}, nil, err
 	}
 	return db, l, dt, nil
+}
+
+// size sets how much o holds in memory, and in one file.
+func (cfg Config) size(o *pebble.Options) {
+	o.MemTableSize = uint64(cfg.MemTableBytes)
+	shape(o, cfg.Budget)
+	if cfg.fleeting {
+		// A log of writes is for those who come back. And whether rows lie in a
+		// memtable or in a file, they take memory: the more of them one takes in,
+		// the fewer are merged again and again.
+		o.DisableWAL = true
+		o.MemTableSize = max(o.MemTableSize, min(uint64(cfg.MemTableBytes), uint64(cfg.Budget/16)))
+	}
 }
 
 func checkFormat(db *pebble.DB, o *pebble.Options) error {

@@ -1,11 +1,10 @@
 package disk
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -51,6 +50,8 @@ type commit struct {
 	// rows are what it does to keys, in order; the writer adds them to b.
 	// dropped: rows that are not among them are gone.
 	rows    []rowChange
+	held    int      // bytes of values in rows
+	order   []placed // scratch, for write
 	dropped bool
 	// forgotten is where the partition's floor may rise to.
 	forgotten events.Position
@@ -63,6 +64,11 @@ type commit struct {
 	// begun: the writer is at it, and nothing may be added. Guarded by
 	// pending.mu.
 	begun bool
+	// ripe: so few rows joined last that the node has caught up. Guarded by
+	// pending.mu.
+	ripe bool
+	// since is when it was handed in.
+	since time.Time
 }
 
 // fewRows are searched one by one.
@@ -101,6 +107,7 @@ func (c *commit) add(r rowChange) {
 		c.index[r.key] = len(c.rows)
 	}
 	c.rows = append(c.rows, r)
+	c.held += len(r.held)
 }
 
 // drop forgets the rows, since all of them are about to go.
@@ -111,7 +118,7 @@ func (c *commit) drop() {
 
 func (c *commit) forget() {
 	clear(c.rows) // don't keep the entries alive
-	c.rows, c.index = c.rows[:0], nil
+	c.rows, c.index, c.held = c.rows[:0], nil, 0
 	clear(c.versions)
 	c.dropped, c.forgotten = false, 0
 }
@@ -119,7 +126,7 @@ func (c *commit) forget() {
 func (c *commit) reset() {
 	c.b.Reset()
 	c.forget()
-	c.begun = false
+	c.begun, c.ripe = false, false
 }
 
 // recycle lets c's owner use it again.
@@ -141,16 +148,10 @@ func (c *commit) write(s *Store) error {
 		return err
 	}
 	var name, row []byte
-	order := make([]int, len(c.rows))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		return cmp.Or(strings.Compare(c.rows[i].key, c.rows[j].key), i-j)
-	})
-	for n, i := range order {
-		r := &c.rows[i]
-		if n+1 < len(order) && c.rows[order[n+1]].key == r.key {
+	c.order = inOrder(c.order[:0], c.rows)
+	for n, o := range c.order {
+		r := &c.rows[o.row]
+		if n+1 < len(c.order) && c.order[n+1].head == o.head && c.rows[c.order[n+1].row].key == r.key {
 			continue
 		}
 		held := r.held // lookups read c.rows meanwhile
@@ -177,6 +178,7 @@ func (c *commit) write(s *Store) error {
 func (c *commit) answer() chan error { return nil }
 
 func (c *commit) do(s *Store) error {
+	s.gather(c)
 	s.pending.begin(c)
 	err := c.write(s)
 	if err == nil {
@@ -192,6 +194,7 @@ func (c *commit) do(s *Store) error {
 }
 
 func (p *pending) add(c *commit) {
+	c.since = time.Now()
 	p.mu.Lock()
 	p.commits = append(p.commits, c)
 	p.n.Store(int32(len(p.commits)))

@@ -19,7 +19,7 @@ import (
 // [Restore] and [Open] can share.
 func (cfg Config) InMemory() Config {
 	if cfg.Dir == "" && cfg.FS == nil {
-		cfg.FS, cfg.Dir = vfs.NewMem(), "memory"
+		cfg.FS, cfg.Dir, cfg.fleeting = vfs.NewMem(), "memory", true
 	}
 	return cfg
 }

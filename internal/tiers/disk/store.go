@@ -32,6 +32,7 @@ type Store struct {
 	writer    chan struct{} // closed when the writer has ended
 	evictions chan job      // to the writer, before all others
 	pending   pending       // commits among the jobs
+	gathering *gathering
 	cursors   cursors
 	floors    floors
 	epochs    epochs
@@ -57,7 +58,7 @@ func newStore(cfg Config, dir directory, n int, db *pebble.DB, l ledger, dt *dea
 		cfg: cfg, dir: dir, generation: n, db: db, death: dt, opened: opened,
 		jobs: make(chan job, pendingMax), evictions: make(chan job), writer: make(chan struct{}), idle: make(chan struct{}, 1),
 		filter: newFilter(), learnt: make(chan struct{}),
-		floors: l.floors, meter: newMeter(cfg.Budget), swept: make(chan struct{}),
+		gathering: newGathering(cfg), floors: l.floors, meter: newMeter(cfg.Budget), swept: make(chan struct{}),
 	}
 	s.epochs.all.Store(&l.epochs)
 	s.life, s.stop = context.WithCancel(context.Background())
@@ -140,6 +141,9 @@ func (s *Store) Sync() error {
 		return s.unavailable()
 	}
 	defer s.exit()
+	if s.cfg.fleeting {
+		return nil // there is no log to sync, and a power loss takes all
+	}
 	if err := s.death.guarded(func() error { return s.db.LogData(nil, pebble.Sync) }); err != nil {
 		return s.failed("sync", err)
 	}
@@ -165,6 +169,7 @@ func (s *Store) close() error {
 	left := s.awaitIdle()
 	if left {
 		<-s.swept // it hands in no job, and is not inside
+		s.gathering.hurry()
 		close(s.jobs)
 		left = s.awaitWriter()
 	}

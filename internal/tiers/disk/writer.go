@@ -80,6 +80,8 @@ func (s *Store) submitTo(jobs chan job, j job) error {
 		return s.unavailable()
 	}
 	defer s.exit()
+	s.gathering.hurry()
+	defer s.gathering.patience()
 	select {
 	case jobs <- j:
 	case <-s.death.dead:

@@ -79,6 +79,14 @@ type arrival struct {
 	// near: it lies on the disk, where it is found fast enough for a key that is
 	// asked for once.
 	near bool
+	// by has been asked already, and said to.
+	by *admission
+	to seat
+}
+
+// meet notes what e is, the copy of key that has arrived.
+func (x *arrival) meet(key string, e tiers.Entry) {
+	x.hash, x.size, x.flags = hashOf(key), ringHeader+len(key)+len(e), e.Flags()
 }
 
 // hashOf is freecache's: its low byte names the segment.

@@ -133,6 +133,9 @@ func (c *Cache) Lookup(key string, dst []byte) (tiers.Entry, bool) {
 	return tiers.Entry(b), err == nil
 }
 
+// Holds reports whether there is a copy of key. It counts as no question.
+func (c *Cache) Holds(key string) bool { return c.now.Load().has(key) }
+
 // Put stores the copy that a load or a tier further out yielded, where
 // admission has a place for it. It returns [tiers.ErrOutdated] if the key was
 // fenced or put at a later position than e's birth, or a copy with a later
@@ -143,7 +146,20 @@ func (c *Cache) Put(e tiers.Entry) error { return c.fill(e, arrival{missed: true
 // Promote is [Cache.Put] of a copy that lies on the disk, where it is found
 // fast enough for one that is asked for once: as a rule it takes the copy the
 // second time, if the first was not long ago.
-func (c *Cache) Promote(e tiers.Entry) error { return c.fill(e, arrival{missed: true, near: true}) }
+//
+// An older copy that readers refuse, because it has expired, may stay until then.
+func (c *Cache) Promote(e tiers.Entry) error {
+	s, x := c.now.Load(), arrival{missed: true, near: true}
+	if x.meet(e.Key(), e); !fits(x.size, s.admit.mainBytes) {
+		return c.fill(e, x)
+	}
+	// Most are turned away, for which nothing has to be locked.
+	if x.to, x.by = s.admit.place(x), s.admit; x.to == outside {
+		c.turnedAway.Add(1)
+		return nil
+	}
+	return c.fill(e, x)
+}
 
 func (c *Cache) fill(e tiers.Entry, x arrival) error {
 	key := e.Key()

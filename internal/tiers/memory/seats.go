@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"sync/atomic"
+
 	"github.com/coocood/freecache"
 
 	"github.com/raptorflow/tercet/internal/mutant"
@@ -10,6 +12,10 @@ import (
 // seats is where copies lie, with what decides who gets a place. It has one size
 // for life; [Cache.Resize] puts another in its place.
 type seats struct {
+	// used: a copy was taken. Before, as while a node catches up, there is nothing
+	// to look for in lines that come from main memory. It is set under the guard
+	// slot of the copy's key, and so whoever has fenced that key since knows.
+	used  atomic.Bool
 	main  *freecache.Cache
 	young *young // nil in a cache too small for two
 	admit *admission
@@ -29,6 +35,9 @@ func newSeats(bytes int, ticks func() uint32) *seats {
 // e. Births of different epochs don't compare; the later caller wins then. A key
 // lies in one segment at most: who puts it holds its guard slot.
 func (s *seats) holds(key string, e tiers.Entry) (at seat, newer bool) {
+	if !s.used.Load() {
+		return outside, false
+	}
 	look := func(held tiers.Entry) {
 		newer = held.Epoch() == e.Epoch() && held.Birth() > e.Birth()
 	}
@@ -42,8 +51,20 @@ func (s *seats) holds(key string, e tiers.Entry) (at seat, newer bool) {
 	return outside, false
 }
 
+// has reports whether there is a copy of key.
+func (s *seats) has(key string) bool {
+	if !s.used.Load() {
+		return false
+	}
+	return s.young != nil && s.young.peek(key, func(tiers.Entry) {}) ||
+		s.main.PeekFn(view(key), func([]byte) error { return nil }) == nil
+}
+
 // drop removes key's copy from wherever it lies.
 func (s *seats) drop(key string) {
+	if !s.used.Load() {
+		return
+	}
 	fromYoung := func() {
 		if s.young != nil && !mutant.On(mutant.YoungSurvives) {
 			s.young.del(key)
@@ -89,13 +110,18 @@ func (c *Cache) store(s *seats, key string, e tiers.Entry, held seat, x arrival)
 		s.drop(key)
 		return nil
 	}
-	x.hash, x.size, x.flags = hashOf(key), ringHeader+len(key)+len(e), e.Flags()
+	if !s.used.Load() {
+		s.used.Store(true)
+	}
+	x.meet(key, e)
 	to := held
 	switch {
 	case !fits(x.size, s.admit.mainBytes):
 		to = inMain // where it is refused
 	case held == outside, held == inYoung && (!fits(x.size, s.admit.youngBytes) || x.flags&tiers.FlagHighPriority != 0):
-		to = s.admit.place(x)
+		if to = x.to; x.by != s.admit {
+			to = s.admit.place(x)
+		}
 	}
 	if held == inYoung || held != outside && held != to {
 		s.drop(key) // from main, too, where it may have moved meanwhile

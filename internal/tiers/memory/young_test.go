@@ -72,6 +72,7 @@ func TestFenceFindsCopyThatMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, k := c.now.Load(), "moves"
+	s.used.Store(true)
 	s.young.put(hashOf(k), entry(t, k, 5, 100), s.leave)
 	// It stands for the moment when a fence has looked at main.
 	if err := s.main.Set([]byte(k), entry(t, k, 4, 100), 0); err != nil {
@@ -101,5 +102,21 @@ func TestFenceFindsCopyThatMoves(t *testing.T) {
 	<-fenced
 	if e, ok := c.Lookup(k, nil); ok {
 		t.Errorf("the copy born %d outlived its key's fence at 6", e.Birth())
+	}
+}
+
+// A place that was found before the cache was resized is none in what took its
+// stead.
+func TestPlaceEndsWithResize(t *testing.T) {
+	c, err := New(Config{Bytes: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := arrival{missed: true, by: c.now.Load().admit, to: inYoung}
+	if err := c.Resize(MinBytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.fill(entry(t, "k", 1, 100), x); err != nil || !c.Holds("k") {
+		t.Errorf("not taken: %v", err)
 	}
 }
