@@ -179,6 +179,8 @@ const (
 	CursorsOutliveWrites
 	CommitsNotJoined
 	BegunCommitJoined
+	MergesTakeNoRoom
+	ReliefAtOnce
 	FloorStaysWhenRowsGo
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
@@ -416,6 +418,8 @@ var all = [...]Info{
 	BatchWaitsFirst:          {BatchWaitsFirst, "batch-waits-first", "G10", "a batch waits for other nodes' loads before it begins its own"},
 	CursorsOutliveWrites:     {CursorsOutliveWrites, "cursors-outlive-writes", "G1, P48", "a lookup on disk may go by how the store was before the last writes"},
 	CommitsNotJoined:         {CommitsNotJoined, "commits-not-joined", "P49", "a node applies the log no faster than its disk takes small writes"},
+	MergesTakeNoRoom:         {MergesTakeNoRoom, "merges-take-no-room", "R14", "values are stored in the room that a merge needs, and the disk tier outgrows its budget"},
+	ReliefAtOnce:             {ReliefAtOnce, "relief-at-once", "R14", "what was evicted goes in one merge, which takes as much room again as all that stays"},
 	BegunCommitJoined:        {BegunCommitJoined, "begun-commit-joined", "G1, G7", "fences are added to a write that is under way, and never written"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
