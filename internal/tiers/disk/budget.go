@@ -28,13 +28,13 @@ import (
 // Marks lie well below the budget: what was evicted goes when files are merged,
 // and until then lies on disk beside what came instead.
 const (
-	lowMark  = 0.55
+	lowMark  = 0.6
 	highMark = 0.8
 	// behindMark is how much may wait for pebble to be merged.
 	behindMark = 1.0 / 8
 	// turnover is how much must be written, as a share of the budget, until
 	// what was evicted is gone.
-	turnover = 0.2
+	turnover = 0.15
 	// leastBudget is what the smallest files that make sense need.
 	leastBudget = 8 << 20
 	// measureEvery is how much may be written, as a share of the budget, until
@@ -45,6 +45,9 @@ const (
 	// mergedTables are what a merge below level 0 starts with: one table, the ten
 	// that it may overlap, and where those begin and end.
 	mergedTables = 12
+	// unseenTables is what pebble does not count: what two logs were given by the
+	// file system and have not used yet, and the last manifest.
+	unseenTables = 3
 )
 
 func tableSize(budget int64) int64 { return max(int64(tableShare*float64(budget)), leastTable) }
@@ -162,7 +165,7 @@ func (m *meter) wrote(s *Store, n int) {
 func (m *meter) measure(s *Store) *pebble.Metrics {
 	p := s.db.Metrics()
 	m.used.Store(int64(p.DiskSpaceUsage()) - p.Compact.InProgressBytes)
-	m.room.Store(m.merging(p) + int64(p.MemTable.Size))
+	m.room.Store(m.merging(p) + int64(p.MemTable.Size) + unseenTables*tableSize(m.budget))
 	m.behind.Store(p.Levels[0].AggregateSize() >= m.share(behindMark))
 	return p
 }
