@@ -12,7 +12,7 @@ import (
 // A store that has a budget keeps what it takes on disk, its log of writes and
 // the files that compactions are about to replace included, below it:
 //
-//	files and log + room for the next merge + what is written meanwhile <= budget
+//	files and log + room for the next merge + what is written meanwhile <= full mark
 //
 // The room is what pebble may write before the files that this replaces go. It
 // is bounded, since no merge is larger than [mergeRoom] but for those of level 0,
@@ -26,10 +26,12 @@ import (
 //     written, only values of keys that were looked up lately are stored.
 //
 // Marks lie well below the budget: what was evicted goes when files are merged,
-// and until then lies on disk beside what came instead.
+// and until then lies on disk beside what came instead. Above the full mark is what
+// can't be refused: fences, and files that nobody has come to remove yet.
 const (
-	lowMark  = 0.6
-	highMark = 0.8
+	lowMark  = 0.55
+	highMark = 0.72
+	fullMark = 0.92
 	// behindMark is how much may wait for pebble to be merged.
 	behindMark = 1.0 / 8
 	// turnover is how much must be written, as a share of the budget, until
@@ -126,7 +128,7 @@ func (s *Store) takes(key string, size int) bool {
 		return true
 	}
 	used, coming := m.used.Load(), m.coming+writtenTwice*int64(size)
-	if used+m.room.Load()+coming > m.budget || (used >= m.share(highMark) || m.behind.Load()) && s.heat.of(key) == 0 {
+	if used+m.room.Load()+coming > m.share(fullMark) || (used >= m.share(highMark) || m.behind.Load()) && s.heat.of(key) == 0 {
 		return false
 	}
 	m.coming = coming
@@ -176,12 +178,10 @@ func (m *meter) merging(p *pebble.Metrics) int64 {
 		return 0
 	}
 	var base int64
-	for _, l := range p.Levels[1:] {
+	for _, l := range p.Levels[1 : len(p.Levels)-1] { // above the last pebble puts another soon
 		if base = l.AggregateSize(); base > 0 {
 			break
 		}
 	}
-	// Above a level that is much larger than LBaseMaxBytes pebble puts another.
-	base = min(base, 8*tableSize(m.budget))
 	return max(mergeRoom(m.budget), p.Levels[0].AggregateSize()+base)
 }
