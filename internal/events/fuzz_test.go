@@ -3,6 +3,7 @@ package events_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"runtime/metrics"
 	"testing"
 
@@ -19,10 +20,17 @@ func FuzzDecodeRecord(f *testing.F) {
 	}
 	f.Add([]byte{1, 0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		before := allocated()
-		r, err := events.DecodeRecord(data)
-		if used := allocated() - before; used > allocationBound(len(data)) {
-			t.Fatalf("%d bytes of input made it allocate %d", len(data), used)
+		var r events.Record
+		var err error
+		// The runtime counts by and by, and for everybody: the least is nearest.
+		least := uint64(math.MaxUint64)
+		for i := 0; i < 3 && least > allocationBound(len(data)); i++ {
+			before := allocated()
+			r, err = events.DecodeRecord(data)
+			least = min(least, allocated()-before)
+		}
+		if least > allocationBound(len(data)) {
+			t.Fatalf("%d bytes of input made it allocate %d", len(data), least)
 		}
 		if err != nil {
 			var d *events.DecodeError

@@ -41,7 +41,8 @@ var (
 		text := rapid.StringN(0, 30, 100)
 		switch rapid.IntRange(1, 6).Draw(t, "kind") {
 		case 1:
-			p := &events.Put{Key: anyName.Draw(t, "key"), Version: events.Version{N: rapid.Uint64().Draw(t, "n"), Known: rapid.Bool().Draw(t, "known")}}
+			p := &events.Put{Key: anyName.Draw(t, "key"), Version: events.Version{N: rapid.Uint64().Draw(t, "n"), Known: rapid.Bool().Draw(t, "known")},
+				Confirm: rapid.Bool().Draw(t, "confirm")}
 			if e := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "entry"); len(e) > 0 {
 				p.Entry = e
 			}
@@ -49,7 +50,8 @@ var (
 		case 2:
 			return &events.Invalidate{
 				Scope: anyScope.Draw(t, "scope"), Soft: rapid.Bool().Draw(t, "soft"), Source: text.Draw(t, "source"),
-				Cause: events.Cause{Event: text.Draw(t, "event"), Trace: text.Draw(t, "trace")},
+				Cause:   events.Cause{Event: text.Draw(t, "event"), Trace: text.Draw(t, "trace")},
+				Confirm: rapid.Bool().Draw(t, "confirm"),
 			}
 		case 3:
 			return &events.Intent{Scope: anyScope.Draw(t, "scope"), Bracket: id, Deadline: time.UnixMilli(rapid.Int64Range(-1<<40, 1<<45).Draw(t, "deadline")),

@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,41 @@ const (
 	kindEpoch      kind = 6
 )
 
+// Confirms returns the changes with Confirm set on one of them, and whether one
+// could carry it. The changes themselves stay as they are.
+func Confirms(changes []Change) ([]Change, bool) {
+	for i, c := range changes {
+		var asking Change
+		switch c := c.(type) {
+		case *Put:
+			put := *c
+			put.Confirm = true
+			asking = &put
+		case *Invalidate:
+			invalidate := *c
+			invalidate.Confirm = true
+			asking = &invalidate
+		default:
+			continue
+		}
+		changes = slices.Clone(changes)
+		changes[i] = asking
+		return changes, true
+	}
+	return changes, false
+}
+
+// WantsConfirmation reports whether c asks for a confirmation.
+func WantsConfirmation(c Change) bool {
+	switch c := c.(type) {
+	case *Put:
+		return c.Confirm
+	case *Invalidate:
+		return c.Confirm
+	}
+	return false
+}
+
 func (*Put) kind() kind         { return kindPut }
 func (*Invalidate) kind() kind  { return kindInvalidate }
 func (*Intent) kind() kind      { return kindIntent }
@@ -57,6 +93,9 @@ type Put struct {
 	// record's. Empty: the value did not ride inline (it was too large) and
 	// the record is only a fence.
 	Entry []byte
+	// Confirm asks every member to tell the record's publisher when it has applied
+	// the record. Whoever is not answered asks again by a message.
+	Confirm bool
 }
 
 // Scope says which copies a fence covers: the union of its parts.
@@ -95,6 +134,8 @@ type Invalidate struct {
 	// learns from it whether the replica is too old. Empty: unknown.
 	Source string
 	Cause  Cause
+	// Confirm is as in [Put].
+	Confirm bool
 }
 
 // Cause names what led to a fence. All of it may be empty.

@@ -22,11 +22,13 @@ func samples() []sample {
 	one := func(name string, c ...events.Change) sample { return sample{name, events.Record{Changes: c}} }
 	return []sample{
 		one("put", &events.Put{Key: "user:1", Version: events.Version{N: 42, Known: true}, Entry: []byte("entry\x00\xff")}),
+		one("put-confirm", &events.Put{Key: "user:1", Entry: []byte("entry"), Confirm: true}),
 		one("put-fence-only", &events.Put{Key: "user:1"}),
 		one("invalidate", &events.Invalidate{
 			Scope: full, Soft: true, Source: "0/16B3748",
 			Cause: events.Cause{Event: "shop/orders#17", Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
 		}),
+		one("invalidate-confirm", &events.Invalidate{Scope: full, Confirm: true}),
 		one("invalidate-all", &events.Invalidate{Scope: events.Scope{All: true}}),
 		one("intent", &events.Intent{Bracket: events.BracketID{1, 2, 3, 15: 16}, Scope: full, Deadline: time.UnixMilli(1_700_000_000_123)}),
 		one("end", &events.End{Bracket: events.BracketID{1, 2, 3, 15: 16}}),

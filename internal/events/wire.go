@@ -77,18 +77,32 @@ func appendChange(b []byte, c Change) []byte {
 	}
 	switch c := c.(type) {
 	case *Put:
-		head(4)
+		if c.Confirm {
+			head(5)
+		} else {
+			head(4)
+		}
 		b = msgp.AppendString(b, c.Key)
 		b = msgp.AppendBool(b, c.Version.Known)
 		b = msgp.AppendUint64(b, c.Version.N)
 		b = msgp.AppendBytes(b, c.Entry)
+		if c.Confirm {
+			b = msgp.AppendBool(b, true)
+		}
 	case *Invalidate:
-		head(9)
+		if c.Confirm {
+			head(10)
+		} else {
+			head(9)
+		}
 		b = appendScope(b, &c.Scope)
 		b = msgp.AppendBool(b, c.Soft)
 		b = msgp.AppendString(b, c.Source)
 		b = msgp.AppendString(b, c.Cause.Event)
 		b = msgp.AppendString(b, c.Cause.Trace)
+		if c.Confirm {
+			b = msgp.AppendBool(b, true)
+		}
 	case *Intent:
 		// Fields that were appended since are left out where they are empty: the
 		// bytes are then those that the first build wrote.
@@ -234,6 +248,7 @@ func (d *decoder) change() Change {
 		p.Version.Known = d.bool("version known")
 		p.Version.N = d.uint("version", math.MaxUint64)
 		p.Entry = d.bytes("entry", MaxInline)
+		p.Confirm = d.left > 0 && d.bool("confirm")
 		c = p
 	case kindInvalidate:
 		v := &Invalidate{}
@@ -242,6 +257,7 @@ func (d *decoder) change() Change {
 		v.Source = d.string("source position", MaxSource)
 		v.Cause.Event = d.string("cause event", MaxCause)
 		v.Cause.Trace = d.string("cause trace", MaxCause)
+		v.Confirm = d.left > 0 && d.bool("confirm")
 		c = v
 	case kindIntent:
 		v := &Intent{}

@@ -53,6 +53,7 @@ func (p *partition) sink(batch []events.Delivery) error {
 		err = p.pulseApplied(*pulsed)
 	}
 	p.waiters.wake() // once, and behind what they wait for
+	p.confirmWanted(*steps)
 	p.takeDisk()
 	if p.n.cfg.OnApply != nil {
 		for _, s := range *steps {

@@ -313,7 +313,9 @@ func (a *auditor) follow(p *partition, at events.Position, began int64) {
 	a.n.crew.Go(func() {
 		ctx, cancel := context.WithTimeout(a.n.life, 2*a.n.cfg.Settings.LeaseWait())
 		defer cancel()
-		if err := p.everywhere(ctx, at); err != nil {
+		w := p.inquire(at)
+		p.ask(w)
+		if err := p.everywhere(ctx, w, false); err != nil {
 			if !errors.Is(err, context.Canceled) {
 				a.n.logger.Debug("audit: a write was not followed to its end", "position", at, "error", err)
 			}

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,53 @@ func TestNobodyConfirmsAheadOfTheDisk(t *testing.T) {
 			// b's world has the record when a asks.
 			a.log.Inject(memlog.Faults{Delay: func() time.Duration { return lease / 50 }})
 			holdsToG5(t, a, b)
+		})
+	}
+}
+
+// forgetful is a switchboard that counts questions and loses confirmations.
+type forgetful struct {
+	*switchboard
+	asked, lost atomic.Int32
+	lose        int32
+}
+
+func (f *forgetful) Ask(q node.Question) error {
+	f.asked.Add(1)
+	return f.switchboard.Ask(q)
+}
+
+func (f *forgetful) Confirm(to events.Incarnation, c node.Confirmation) error {
+	if f.lost.Add(1) <= f.lose {
+		return nil
+	}
+	return f.switchboard.Confirm(to, c)
+}
+
+// P48: the record itself asks for confirmations, whoever applies it first. Where
+// one is missing, a question follows.
+func TestRecordsAskForConfirmations(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lose, asked int32
+		late        time.Duration
+		within      time.Duration
+	}{
+		"at once":            {0, 0, 0, time.Millisecond},
+		"the writer is late": {0, 0, 3 * time.Millisecond, 4 * time.Millisecond},
+		"lost":               {1, 1, 0, 10 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inDomains(t, func(t *testing.T, f *fleet) {
+				board := &forgetful{switchboard: newSwitchboard(), lose: tc.lose}
+				connect := func(d *node.Deps) { d.Peers = board }
+				a, b := f.pair(options{deps: connect}, options{deps: connect})
+				board.asked.Store(0)
+				board.lost.Store(0)
+				a.log.Inject(memlog.Faults{Delay: func() time.Duration { return tc.late }})
+				if took := holdsToG5(t, a, b); took > tc.within || board.asked.Load() != tc.asked {
+					t.Errorf("returned after %v and %d questions, want %v and %d", took, board.asked.Load(), tc.within, tc.asked)
+				}
+			})
 		})
 	}
 }

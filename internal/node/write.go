@@ -144,6 +144,10 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	if p.n.leaving.Load() {
 		return consistency.Point{}, fail(0, &events.PublishError{Outcome: events.ErrNotLanded, Cause: ErrNotServing}, "")
 	}
+	wide, asked := concern == Everywhere && !mutant.On(mutant.EverywhereIsLogged), false
+	if wide && p.n.peers != nil {
+		changes, asked = events.Confirms(changes)
+	}
 	epoch := events.Epoch(p.epoch.Load())
 	began := p.n.clock.Waiter()
 	at, id, err := p.out.Append(ctx, changes...)
@@ -170,13 +174,16 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 		point = consistency.Point{Epoch: events.Epoch(p.epoch.Load()), Position: at}
 	}
 	p.n.audit.follow(p, at, began)
-	if concern == Everywhere && !mutant.On(mutant.EverywhereIsLogged) {
-		if err := p.everywhere(ctx, at); err != nil {
-			return point, fail(at, err, "the write is in the log; some members may still serve the old value")
+	var waiting inquiry
+	if wide {
+		if waiting = p.inquire(at); !asked {
+			p.ask(waiting)
 		}
 	}
 	// Should the log lose its tail now, the witness knows that there was one
-	// (H6).
+	// (H6). That need not wait for the members: one that served by the pulse of a
+	// lost history would have to raise the witness as well, and who comes second
+	// finds the other there (H3).
 	witnessing, cancel := context.WithTimeout(ctx, unwitnessedFor)
 	defer cancel()
 	switch err := p.testify(witnessing, point.Epoch, at); {
@@ -193,6 +200,11 @@ func (p *partition) write(ctx context.Context, op, key string, concern Concern, 
 	default:
 		p.n.stats.unwitnessed.Add(1)
 	}
+	if wide {
+		if err := p.everywhere(ctx, waiting, asked); err != nil {
+			return point, fail(at, err, "the write is in the log; some members may still serve the old value")
+		}
+	}
 	return point, nil
 }
 
@@ -206,26 +218,49 @@ func hintFor(err error) string {
 	return ""
 }
 
-// everywhere waits until every member that had a pulse before at has applied
+// inquiry is what an Everywhere write waits for, and what it knew of the members
+// when its record had landed.
+type inquiry struct {
+	at    events.Position
+	epoch events.Epoch
+	heard hearing
+}
+
+// inquire begins to wait for the members to apply at, which is applied here.
+func (p *partition) inquire(at events.Position) inquiry {
+	// Only what was heard before the write counts: a member that applies a
+	// pulse of its own from behind it has applied the write too, and one whose
+	// pulses go on while it applies nothing must not hold the write up (P49).
+	return inquiry{at: at, epoch: p.worldEpoch(), heard: hearing{last: p.pulses.lastHeard(), since: p.n.listening.Load()}}
+}
+
+// ask asks the members to confirm.
+func (p *partition) ask(w inquiry) {
+	if p.n.peers == nil {
+		return
+	}
+	if err := p.n.peers.Ask(Question{Partition: p.index, Epoch: w.epoch, At: w.at, From: p.n.incarnation}); err != nil {
+		p.n.logger.Debug("question was not sent; pulses will answer it", "error", err)
+	}
+}
+
+// unasked is how long a write waits for the confirmations that its record asked
+// for before it asks in a message: an older build does not know that it was asked,
+// and one that catches up does not answer.
+const unasked = 5 * time.Millisecond
+
+// everywhere waits until every member that had a pulse before w.at has applied
 // it, or can't serve any more: its lease, counted from when its last pulse was
-// received here, has passed on the slowest clock (C2, C3).
+// received here, has passed on the slowest clock (C2, C3). With asked the record
+// itself asks the members to confirm.
 //
 // No view of the membership has to be right for this: a node that serves at a
 // time t had a pulse, sent after t - lease, applied. If that was sent after
 // the write landed it stands behind the write, which the node then has applied
 // too.
-func (p *partition) everywhere(ctx context.Context, at events.Position) error {
-	// Only what was heard before the write counts: a member that applies a
-	// pulse of its own from behind it has applied the write too, and one whose
-	// pulses go on while it applies nothing must not hold the write up (P49).
-	heard := hearing{last: p.pulses.lastHeard(), since: p.n.listening.Load()}
-	epoch := p.worldEpoch()
-	if p.n.peers != nil {
-		q := Question{Partition: p.index, Epoch: epoch, At: at, From: p.n.incarnation}
-		if err := p.n.peers.Ask(q); err != nil {
-			p.n.logger.Debug("question was not sent; pulses will answer it", "error", err)
-		}
-	}
+func (p *partition) everywhere(ctx context.Context, w inquiry, asked bool) error {
+	epoch, at, heard := w.epoch, w.at, w.heard
+	patience := p.n.clock.Waiter() + int64(unasked)
 	for {
 		if mutant.On(mutant.PulsesProlong) {
 			heard.last = p.pulses.lastHeard()
@@ -237,6 +272,14 @@ func (p *partition) everywhere(ctx context.Context, at events.Position) error {
 		}
 		if p.worldEpoch() != epoch {
 			return &events.PublishError{Outcome: events.ErrIndeterminate, Cause: events.ErrHistoryChanged}
+		}
+		if asked {
+			if left := patience - p.n.clock.Waiter(); left > 0 {
+				wait = min(wait, time.Duration(left))
+			} else {
+				asked = false
+				p.ask(w)
+			}
 		}
 		timer := time.NewTimer(wait)
 		select {

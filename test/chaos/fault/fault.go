@@ -43,6 +43,8 @@ type Injection struct {
 	// History: the log lost records that were acknowledged. Tier: a tier holds
 	// older or damaged content. Restarts: Target was killed and is started again.
 	History, Tier, Restarts bool
+	// Since is when the damage began, if what was done before it did none.
+	Since time.Time
 	// Heal undoes it, and returns once the target does its work again; nil: there
 	// is nothing to undo.
 	Heal func(ctx context.Context) error

@@ -182,11 +182,12 @@ func fromBackup(ctx context.Context, s Scene, what string, replace func(dir stri
 		return Injection{}, fmt.Errorf("%w: nothing was written since the backup (%d records)", ErrNoEffect, seq)
 	}
 	// Servers that are busy electing a leader take nothing: an operator tries again.
-	if err := eventually(ctx, time.Minute, func() error { return replace(dir) }); err != nil {
+	var since time.Time
+	if err := eventually(ctx, time.Minute, func() error { since = time.Now(); return replace(dir) }); err != nil {
 		return Injection{}, err
 	}
 	return Injection{
-		What: what, History: true,
+		What: what, History: true, Since: since,
 		Proof: fmt.Sprintf("the backup ended at %d, the log at %d: %d records are lost", held, seq, seq-held),
 		Heal:  func(ctx context.Context) error { return awaitLog(ctx, s.Fleet) },
 	}, nil

@@ -150,22 +150,26 @@ func table(dir string) (file string, err error) {
 	return file, err
 }
 
+// lowestFree is the number that the next file would get which a process opens.
+func lowestFree(pid int) (int, error) {
+	for n := 0; ; n++ {
+		switch _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, n)); {
+		case errors.Is(err, fs.ErrNotExist):
+			return n, unix.Kill(pid, 0) // there may be no process, either
+		case err != nil:
+			return 0, err
+		}
+	}
+}
+
 // files lowers a process's limit of open files to what it has open.
 func files(ctx context.Context, s Scene) (Injection, error) {
 	pid := s.Fleet.Pid(s.Target)
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return Injection{}, err
-	}
 	var was unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &was); err != nil {
 		return Injection{}, err
 	}
-	limit := unix.Rlimit{Cur: uint64(len(open)), Max: was.Max}
-	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
-		return Injection{}, err
-	}
-	in := Injection{What: fmt.Sprintf("lowered its limit of open files to %d", limit.Cur), Heal: func(ctx context.Context) error {
+	in := Injection{What: "lowered its limit of open files to what it had open", Heal: func(ctx context.Context) error {
 		if now := s.Fleet.Pid(s.Target); now != pid {
 			return nil // another life has the limit that it was started with
 		}
@@ -174,14 +178,26 @@ func files(ctx context.Context, s Scene) (Injection, error) {
 		}
 		return s.Fleet.Await(ctx, s.Target)
 	}}
-	// Whoever asks for what takes another file does not get it.
-	err = eventually(ctx, 5*time.Second, func() error {
-		if err := s.Fleet.Ready(ctx, s.Target); err == nil {
+	// Whoever asks for what takes another file does not get it. What it closed
+	// meanwhile it could open again: that is taken away next time.
+	limit := was
+	err := eventually(ctx, 10*time.Second, func() error {
+		free, err := lowestFree(pid)
+		if err != nil {
+			return err
+		}
+		limit.Cur = min(limit.Cur, uint64(free))
+		if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+			return err
+		}
+		within, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if err := s.Fleet.Ready(within, s.Target); err == nil {
 			return fmt.Errorf("%w: it still accepts connections", ErrNoEffect)
 		}
 		return nil
 	})
-	in.Proof = fmt.Sprintf("with %d files open its limit is %d, and a new connection gets no answer", len(open), limit.Cur)
+	in.Proof = fmt.Sprintf("its limit is %d files, and a new connection gets no answer", limit.Cur)
 	return in, err
 }
 

@@ -84,18 +84,23 @@ func (f *Fleet) Await(ctx context.Context, name string) error {
 	return f.AwaitReady(ctx, name)
 }
 
-// Change has a process's next lives run binary (empty: as before) with more
-// environment.
-func (f *Fleet) Change(name, binary string, env ...string) (undo func(), err error) {
+// Change has a process's next lives run the program of the same name in the
+// directory binaries (empty: as before) with more environment.
+func (f *Fleet) Change(name, binaries string, env ...string) (undo func(), err error) {
 	p, err := f.program(name)
 	if err != nil {
 		return nil, err
 	}
+	if binaries != "" {
+		if binaries, err = filepath.Abs(binaries); err != nil {
+			return nil, err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	path, was := p.path, p.env
-	if binary != "" {
-		p.path = filepath.Join(binary, filepath.Base(p.path))
+	if binaries != "" {
+		p.path = filepath.Join(binaries, filepath.Base(p.path))
 	}
 	p.env = append(append([]string(nil), was...), env...)
 	return func() {

@@ -51,7 +51,14 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 	}
 	hush()
 	f.config.Shape.Fill()
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+	// Processes run in directories of their own.
+	for _, path := range []*string{&f.config.Dir, &f.config.Bin} {
+		var err error
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(f.config.Dir, 0o755); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{f.startNATS, f.startRedis, f.createDomain, f.startMembers} {

@@ -9,7 +9,9 @@ import (
 
 // Fault is one on the timeline of a run.
 type Fault struct {
-	At time.Duration `json:"at"`
+	// At is when the damage began, Struck when it was done, if that took a while.
+	At     time.Duration `json:"at"`
+	Struck time.Duration `json:"struck,omitempty"`
 	// Until is when it was healed; 0: it heals by itself at once.
 	Until time.Duration `json:"until,omitempty"`
 	Kind  string        `json:"kind"`
@@ -28,6 +30,9 @@ type Fault struct {
 	// Missing says why it could not be injected; empty: it was.
 	Missing string `json:"missing,omitempty"`
 }
+
+// struck is when the damage was done.
+func (f Fault) struck() time.Duration { return max(f.At, f.Struck) }
 
 // Case is what is judged.
 type Case struct {

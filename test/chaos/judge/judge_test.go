@@ -106,6 +106,11 @@ func TestJudges(t *testing.T) {
 		c.Epochs = e
 		return c
 	}
+	slow := func(ops ...workload.Op) Case {
+		c := lost(epoch, ops...)
+		c.Faults[0].Struck = d(11)
+		return c
+	}
 	for _, tc := range []struct {
 		judge, what string
 		c           Case
@@ -133,6 +138,8 @@ func TestJudges(t *testing.T) {
 		{"G7", "a dead value from the restarted", struck(restart, at(12, 12, read, reg, 1, done, level("eventual"))), true},
 		{"G7", "a live one", struck(restart, at(12, 12, read, reg, 2, done, level("eventual"))), false},
 		{"G8", "a value from before, a lease later", lost(epoch, at(12.1, 13, read, reg, 2, done, level("eventual"))), true},
+		{"G8", "a value from before, while the change is under way", slow(at(12.1, 13, read, reg, 2, done, level("eventual")), at(14, 14, read, reg, 9, done)), false},
+		{"G8", "a value from before, a lease after a change that took a while", slow(at(13.1, 14, read, reg, 2, done, level("eventual"))), true},
 		{"G8", "within the lease", lost(epoch, at(11.9, 13, read, reg, 2, done, level("eventual")), at(13, 13, read, reg, 9, done)), false},
 		{"G8", "nobody opened an epoch", lost(nil, at(13, 13, read, reg, 9, done)), true},
 		{"G8", "an epoch out of nothing", kept(func(c *Case) { c.Epochs, c.Epoch = epoch, "never" }), true},

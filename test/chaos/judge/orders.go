@@ -134,7 +134,8 @@ func (ct *court) g4b(v *Verdict) {
 	}
 }
 
-// g8 looks at reads that began a lease after the log's history had changed.
+// g8 looks at reads that began a lease after the log's history had changed: what
+// had been written before it began to change is not served then.
 func (ct *court) g8(v *Verdict) {
 	late := time.Duration(float64(ct.Lease) * drift)
 	written := map[string]map[int64]workload.Op{}
@@ -152,7 +153,7 @@ func (ct *court) g8(v *Verdict) {
 		}
 		v.Expected = true
 		for _, o := range ct.Ops {
-			if !answered(o) || o.Lane() != workload.Register && o.Lane() != workload.Everywhere || time.Duration(o.Call) < f.At+late {
+			if !answered(o) || o.Lane() != workload.Register && o.Lane() != workload.Everywhere || time.Duration(o.Call) < f.struck()+late {
 				continue
 			}
 			v.Judged++

@@ -16,6 +16,14 @@ func TestSmoke(t *testing.T) {
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
+	// As make chaos names them: seen from here, not from where they run.
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bin, err = filepath.Rel(here, bin); err != nil {
+		t.Fatal(err)
+	}
 	s, err := scenario.Load("smoke")
 	if err != nil {
 		t.Fatal(err)

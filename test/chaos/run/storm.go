@@ -80,6 +80,10 @@ func (s *storm) strike(ctx context.Context, m moment, end time.Time) {
 	cancel()
 	note.Target, note.What, note.Proof = target, in.What, in.Proof
 	note.History, note.Tier, note.Restarts = in.History, in.Tier, in.Restarts
+	note.Struck = time.Since(s.begun)
+	if !in.Since.IsZero() {
+		note.At = in.Since.Sub(s.begun)
+	}
 	if in.Target != "" {
 		note.Target = in.Target
 	}
