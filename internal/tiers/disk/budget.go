@@ -127,12 +127,22 @@ func (s *Store) takes(key string, size int) bool {
 	if m.budget == 0 {
 		return true
 	}
-	used, coming := m.used.Load(), m.coming+writtenTwice*int64(size)
-	if used+m.room.Load()+coming > m.share(fullMark) || (used >= m.share(highMark) || m.behind.Load()) && s.heat.of(key) == 0 {
+	coming := m.coming + writtenTwice*int64(size)
+	if !s.hasRoom(key, coming) {
 		return false
 	}
 	m.coming = coming
 	return true
+}
+
+// hasRoom reports whether there is room for key's value among coming bytes.
+func (s *Store) hasRoom(key string, coming int64) bool {
+	m := &s.meter
+	used := m.used.Load()
+	if used+m.room.Load()+coming > m.share(fullMark) {
+		return false
+	}
+	return used < m.share(highMark) && !m.behind.Load() || s.heat.of(key) > 0
 }
 
 // over is how much the hand should evict.
