@@ -91,8 +91,10 @@ func runBudget(ctx context.Context, b *bench) error {
 		return err
 	}
 	note := fmt.Sprintf("%d puts of 1 KiB, %d MiB", b.puts, budgetBytes>>20)
-	b.say("%.0f puts/s; %.1f of 100 reads found a value; %d evicted, %d not stored",
-		float64(b.puts)/spent.Seconds(), 100*float64(hits)/float64(len(took)), stats.Evicted, stats.Unkept)
+	b.say("%.0f puts/s; %.1f of 100 reads found a value; %d evicted, %d not stored, %d stalls of the disk",
+		float64(b.puts)/spent.Seconds(), 100*float64(hits)/float64(len(took)), stats.Evicted, stats.Unkept, stats.Stalls)
+	b.add(row{Name: "values not stored, of 100 put", Unit: count, Ours: 100 * float64(stats.Unkept) / float64(b.puts),
+		Note: fmt.Sprintf("%d of %d; %.0f puts/s", stats.Unkept, b.puts, float64(b.puts)/spent.Seconds())})
 	b.add(row{Name: "most on disk against the budget", Note: note, Unit: size, Ours: float64(most.Load()), Raw: budgetBytes,
 		Ratio: float64(most.Load()) / budgetBytes, Rounds: 1, Target: 1.1})
 	b.add(row{Name: "read, p99, against 5 ms", Note: note, Unit: nanoseconds, Ours: float64(quantile(took, 0.99)), Raw: 5e6,

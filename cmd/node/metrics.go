@@ -15,6 +15,7 @@ import (
 func collectors(member *client.Client, clients *resp.Server, shared bool) []prometheus.Collector {
 	all := []prometheus.Collector{
 		telemetry.Node(member.Node().Stats),
+		telemetry.Switches(member.Node().TierStates),
 		telemetry.Memory(func() memory.Stats { return member.TierStats().Memory }),
 		telemetry.Packing(func() pack.Stats { return member.TierStats().Packing }),
 		telemetry.Disk(func() disk.Stats { return member.TierStats().Disk }),

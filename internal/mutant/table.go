@@ -184,6 +184,8 @@ const (
 	CommitsNotJoined
 	BegunCommitJoined
 	GatheringUnhurried
+	MergesTakeNoRoom
+	ReliefAtOnce
 	FloorStaysWhenRowsGo
 	DiskTakenUnfilled
 	TakenDiskKeepsHorizon
@@ -427,6 +429,8 @@ var all = [...]Info{
 	CommitsNotJoined:         {CommitsNotJoined, "commits-not-joined", "P49", "a node applies the log no faster than its disk takes small writes"},
 	BegunCommitJoined:        {BegunCommitJoined, "begun-commit-joined", "G1, G7", "fences are added to a write that is under way, and never written"},
 	GatheringUnhurried:       {GatheringUnhurried, "gathering-unhurried", "P49", "whoever waits for the disk waits until a commit that gathers is large or old"},
+	MergesTakeNoRoom:         {MergesTakeNoRoom, "merges-take-no-room", "P37", "values are stored in the room that a merge needs, and the disk tier outgrows its budget"},
+	ReliefAtOnce:             {ReliefAtOnce, "relief-at-once", "P37", "what was evicted goes in one merge, which takes as much room again as all that stays"},
 	FloorStaysWhenRowsGo:     {FloorStaysWhenRowsGo, "floor-stays-when-rows-go", "G1, P37", "the fence of a key that was forgotten for room on disk counts as never set"},
 	DiskTakenUnfilled:        {DiskTakenUnfilled, "disk-taken-unfilled", "G1, G7", "a new disk is taken over before the log's fences are on it"},
 	TakenDiskKeepsHorizon:    {TakenDiskKeepsHorizon, "taken-disk-keeps-horizon", "P15, G1", "a new disk lacks the fences that the log has forgotten, and copies from before are trusted"},

@@ -99,7 +99,8 @@ func TestNamesFollowTheConvention(t *testing.T) {
 		Node(func() node.Stats { return node.Stats{Partitions: make([]node.PartitionStats, 1)} }),
 		Memory(func() memory.Stats { return memory.Stats{} }), Disk(func() disk.Stats { return disk.Stats{} }),
 		Shared(func() redis.Stats { return redis.Stats{Breaker: "open"} }), RESP(func() Clients { return Clients{} }),
-		Snapshots(func() SnapshotCounts { return SnapshotCounts{Newest: time.Now()} }))
+		Snapshots(func() SnapshotCounts { return SnapshotCounts{Newest: time.Now()} }),
+		Switches(func() []node.TierState { return []node.TierState{{Tier: node.FromDisk, Present: true}} }))
 	if err != nil {
 		t.Fatal(err)
 	}

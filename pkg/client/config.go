@@ -57,7 +57,7 @@ type Config struct {
 	// at least 512 KiB and 8 MiB. An entry may take a 1024th of five sixths of
 	// L1Size, and a 64th of L3Size up to 1 MiB; larger ones are served from further
 	// out. L3Size counts all that lies in DataDir, or in memory without one; about
-	// two thirds of it are for values.
+	// half of it is for values.
 	L1Size, L3Size int64
 	// L1Least is what L1 keeps of L1Size when the process comes near GOMEMLIMIT
 	// or its control group's limit: it is halved at nine tenths of the limit,

@@ -123,7 +123,7 @@ func TestBudget(t *testing.T) {
 func awaitRoom(t *testing.T, s *Store) {
 	t.Helper()
 	deadline := time.After(time.Minute)
-	for tick := time.Tick(5 * time.Millisecond); !s.takes("nobody asks for this"); {
+	for tick := time.Tick(5 * time.Millisecond); !s.hasRoom("nobody asks for this", 0); {
 		select {
 		case <-tick:
 		case <-deadline:

@@ -26,14 +26,26 @@ func (v *evict) answer() chan error { return v.done }
 func (v *evict) do(s *Store) error {
 	b := s.db.NewBatch()
 	defer b.Close()
+	// Its seeks go from one victim to the next, at a fraction of what as many
+	// lookups cost.
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return s.failed("evict", err)
+	}
+	defer it.Close() // what went wrong with it was told
 	floor := events.Position(0)
 	freed := 0
 	for _, x := range v.victims {
-		fence, held, err := s.row(x.name)
+		var row []byte
+		there := it.SeekPrefixGE(x.name)
+		if err = it.Error(); there && err == nil {
+			row, err = it.ValueAndErr()
+		}
+		if err != nil {
+			return s.failed("evict", err)
+		}
+		fence, held, err := parseRow(x.name, row)
 		if err != nil || fence != x.fence || len(held) != x.held {
-			if s.death.isDead() {
-				return err
-			}
 			continue // it is another by now
 		}
 		newest := max(fence.Hard, fence.Soft)

@@ -1,8 +1,6 @@
 package disk
 
 import (
-	"context"
-	"errors"
 	"runtime"
 	"slices"
 	"time"
@@ -49,8 +47,8 @@ type hand struct {
 
 	buf []byte // room for a value
 
-	// compacted is where the last compaction that was asked for ended.
-	compacted []byte
+	// merged is where the last merge that was asked for ended.
+	merged []byte
 }
 
 const (
@@ -95,8 +93,8 @@ func (s *Store) sweep() {
 			idle.Reset(h.pause())
 		}
 		for s.meter.over() > 0 && !h.barren {
-			// At the high mark: half of what it passes.
-			share := float64(s.meter.over()) / float64(s.meter.share(highMark-lowMark)) / 2
+			// At the high mark: as much as it may.
+			share := float64(s.meter.over()) / float64(s.meter.share(highMark-lowMark))
 			if h.step(min(max(share, 0.1), 0.6)) != nil {
 				return
 			}
@@ -119,35 +117,6 @@ func (h *hand) idly() float64 {
 		return 0.5
 	}
 	return 0
-}
-
-// relieve has pebble merge a stretch of the rows where much of what the disk
-// holds was evicted, and too little is written for it to go by itself.
-func (h *hand) relieve() error {
-	s := h.s
-	if !s.enter() {
-		return s.unavailable()
-	}
-	defer s.exit()
-	if m := s.meter.measure(s); s.meter.leaving.Load() < s.meter.share(measureEvery) || s.meter.used.Load() < s.meter.share(highMark) || m.Compact.NumInProgress > 0 {
-		return nil
-	}
-	from, to := h.compacted, h.at
-	if len(to) == 0 || slices.Compare(from, to) >= 0 {
-		to = appendName(nil, s.cfg.Partitions, 0)
-	}
-	if len(from) == 0 {
-		from = []byte{0}
-	}
-	if err := s.db.Compact(s.life, from, to, false); errors.Is(err, context.Canceled) {
-		return s.unavailable()
-	} else if err != nil {
-		return s.failed("compact", err)
-	}
-	h.compacted = h.at
-	s.meter.leaving.Store(0)
-	s.meter.measure(s)
-	return nil
 }
 
 // step looks at the next rows, and evicts of the values that are worth least

@@ -35,7 +35,7 @@ type Config struct {
 	// longer restart.
 	MemTableBytes int
 	// Budget bounds what the store takes on disk, in bytes, all files together;
-	// 0: nothing does, else at least 8 MiB. About two thirds of it hold values,
+	// 0: nothing does, else at least 8 MiB. About half of it holds values,
 	// the rest is for fences, the log of writes, and what compactions hold
 	// twice. Values that find no room are evicted or not stored; fences are.
 	Budget int64

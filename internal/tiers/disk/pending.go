@@ -155,7 +155,7 @@ func (c *commit) write(s *Store) error {
 			continue
 		}
 		held := r.held // lookups read c.rows meanwhile
-		if len(held) > 0 && !s.takes(r.key) {
+		if len(held) > 0 && !s.takes(r.key, len(held)) {
 			s.unkept.Add(1)
 			held = nil
 		}

@@ -185,7 +185,7 @@ func (s *Store) weigh(partition int, e tiers.Entry, alive func(tiers.Fence) bool
 		return nil, nil, tiers.ErrOutdated
 	}
 	s.filter.add(e.Key())
-	if !s.takes(e.Key()) {
+	if !s.takes(e.Key(), len(e)) {
 		s.unkept.Add(1)
 		return nil, nil, errFull
 	}
