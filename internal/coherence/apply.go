@@ -226,10 +226,11 @@ func (w *World) raise(kind Kind, name string, f Fence) {
 
 // pulse notes a member's sign of life and compares its history with ours.
 func (w *World) pulse(p events.Position, c *events.Pulse) {
-	if w.epoch == 0 && c.Epoch != 0 && c.Applied >= w.horizon {
+	if w.epoch == 0 && c.Epoch != 0 && c.Applied >= w.horizon && (w.anchored || w.shares(c) || c.Applied >= w.last.Position) {
 		// The record that opened the epoch was trimmed. Since the horizon we
 		// have seen everything and no EpochChange, so what the sender held at
-		// Applied still holds.
+		// Applied still holds; or it was further than the log, which tells as much
+		// of its epoch.
 		w.epoch = c.Epoch
 	}
 	if c.Epoch == w.epoch && c.Epoch != 0 && !mutant.On(mutant.DivergenceIgnored) {
@@ -270,13 +271,30 @@ func (w *World) compare(c *events.Pulse) {
 	case c.Digest == (events.Digest{}):
 		return // the sender started in a trimmed log and has none yet
 	case !w.anchored:
-		w.borrow(c.Applied, c.Digest)
+		if w.shares(c) {
+			w.borrow(c.Applied, c.Digest)
+		}
 		return
 	}
 	if own, ok := w.DigestAt(c.Applied); ok && own != c.Digest {
 		w.diverged = &events.HistoryError{At: c.Applied, Evidence: fmt.Sprintf(
 			"%s computed digest %s there, this node %s", c.Node, c.Digest, own)}
 	}
+}
+
+// shares reports whether the sender of c had applied the very record that this
+// World, which has no base, read at c.Applied. A number alone proves nothing: a
+// member may still be in a history that the log has lost, the evidence of which
+// has been trimmed (H1).
+func (w *World) shares(c *events.Pulse) bool {
+	if mutant.On(mutant.BaseByNumber) {
+		return true
+	}
+	behind := uint64(w.last.Position - c.Applied)
+	if c.Applied > w.last.Position || behind >= uint64(len(w.unanchored)) {
+		return false
+	}
+	return c.Digest == c.Before.Next(w.unanchored[uint64(len(w.unanchored))-1-behind])
 }
 
 // borrow anchors the digest on a member's: h(a) is its, and what was applied

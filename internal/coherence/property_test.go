@@ -110,6 +110,7 @@ func (h *history) pulse(t *rapid.T) *events.Pulse {
 		Leave: rapid.IntRange(0, 3).Draw(t, "leave") == 0,
 	}
 	c.Digest, _ = h.node.Digest()
+	c.Before, _ = h.node.DigestAt(c.Applied - 1)
 	return c
 }
 

@@ -262,6 +262,7 @@ func (s *script) pulse(k *keeper, words []string) (events.Change, error) {
 	copy(c.Incarnation[:], words[0])
 	if d, whole := of.Digest(); whole {
 		c.Digest = d
+		c.Before, _ = of.DigestAt(c.Applied - 1)
 	}
 	if v := given["applied"]; v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
@@ -270,6 +271,7 @@ func (s *script) pulse(k *keeper, words []string) (events.Change, error) {
 		}
 		c.Applied = events.Position(n)
 		c.Digest, _ = of.DigestAt(c.Applied)
+		c.Before, _ = of.DigestAt(c.Applied - 1)
 	}
 	if v := given["epoch"]; v != "" {
 		e, err := s.epoch(v)
@@ -277,6 +279,10 @@ func (s *script) pulse(k *keeper, words []string) (events.Change, error) {
 			return nil, err
 		}
 		c.Epoch = e
+	}
+	if slices.Contains(words, "shares") { // the sender applied what publisher 1 put at applied
+		c.Before = events.Digest{0xbb}
+		c.Digest = c.Before.Next(events.ID{Publisher: events.Incarnation{1}, Counter: uint64(c.Applied)})
 	}
 	switch given["digest"] {
 	case "none":

@@ -66,7 +66,7 @@ var (
 			return &events.Pulse{
 				Node: events.NodeID(rapid.StringN(1, 20, 60).Draw(t, "node")), Incarnation: id, Number: rapid.Uint64().Draw(t, "number"),
 				Epoch: events.Epoch(rapid.Uint64().Draw(t, "epoch")), Applied: events.Position(rapid.Uint64().Draw(t, "applied")),
-				Digest: id, Addresses: names(text).Draw(t, "addresses"), Weight: rapid.Uint32().Draw(t, "weight"), Leave: rapid.Bool().Draw(t, "leave"),
+				Digest: id, Before: id, Addresses: names(text).Draw(t, "addresses"), Weight: rapid.Uint32().Draw(t, "weight"), Leave: rapid.Bool().Draw(t, "leave"),
 			}
 		default:
 			return &events.EpochChange{Epoch: events.Epoch(rapid.Uint64Min(1).Draw(t, "epoch")), Why: text.Draw(t, "why")}

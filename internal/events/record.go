@@ -202,6 +202,10 @@ type Pulse struct {
 	Epoch   Epoch
 	Applied Position
 	Digest  Digest
+	// Before is the digest in front of the record at Applied; zero: not known, or
+	// that record opened the epoch. With it a reader that holds the record can tell
+	// that the sender applied the same one.
+	Before Digest
 	// Addresses are where other processes reach the node, as URLs.
 	Addresses []string
 	// Weight is the node's share in owning slots; 0 owns nothing.

@@ -38,6 +38,10 @@ func samples() []sample {
 			Node: "node-a", Incarnation: events.Incarnation{9, 15: 1}, Number: 7, Epoch: 0xfedcba9876543210, Applied: 1 << 40,
 			Digest: events.Digest{0xaa, 15: 0xbb}, Addresses: []string{"http://10.0.0.1:8080", "redis://10.0.0.1:6379"}, Weight: 3, Leave: true,
 		}),
+		one("pulse-with-base", &events.Pulse{
+			Node: "node-a", Incarnation: events.Incarnation{9, 15: 1}, Number: 7, Epoch: 0xfedcba9876543210, Applied: 1 << 40,
+			Digest: events.Digest{0xaa, 15: 0xbb}, Before: events.Digest{0xcc, 15: 0xdd}, Settled: true,
+		}),
 		one("epoch", &events.EpochChange{Epoch: 0xfedcba9876543210, Why: "restored from a backup"}),
 		one("many",
 			&events.Invalidate{Scope: events.Scope{Tags: []string{"t"}}},

@@ -129,7 +129,11 @@ func appendChange(b []byte, c Change) []byte {
 		b = msgp.AppendBytes(b, c.Bracket[:])
 		b = appendScope(b, &c.Scope)
 	case *Pulse:
-		head(10)
+		if c.Before != (Digest{}) {
+			head(11)
+		} else {
+			head(10)
+		}
 		b = msgp.AppendString(b, string(c.Node))
 		b = msgp.AppendBytes(b, c.Incarnation[:])
 		b = msgp.AppendUint64(b, c.Number)
@@ -140,6 +144,9 @@ func appendChange(b []byte, c Change) []byte {
 		b = msgp.AppendUint32(b, c.Weight)
 		b = msgp.AppendBool(b, c.Leave)
 		b = msgp.AppendBool(b, c.Settled)
+		if c.Before != (Digest{}) {
+			b = msgp.AppendBytes(b, c.Before[:])
+		}
 	case *EpochChange:
 		head(2)
 		b = msgp.AppendUint64(b, uint64(c.Epoch))
@@ -287,6 +294,9 @@ func (d *decoder) change() Change {
 		v.Weight = uint32(d.uint("weight", math.MaxUint32))
 		v.Leave = d.bool("leave")
 		v.Settled = d.bool("settled")
+		if d.left > 0 {
+			d.fixed("digest before", v.Before[:])
+		}
 		c = v
 	case kindEpoch:
 		v := &EpochChange{Epoch: Epoch(d.uint("epoch", math.MaxUint64))}

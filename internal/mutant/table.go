@@ -83,6 +83,7 @@ const (
 	AppliedBeforeApply
 	AckBeforeDisk
 	ConfirmationUnwanted
+	BaseByNumber
 	AckByNumber
 	AckOfAnyEpoch
 	PulseAheadOfTiers
@@ -326,6 +327,7 @@ var all = [...]Info{
 	OutboxForgetsEarly:       {OutboxForgetsEarly, "outbox-forgets-early", "R1, P1", "an outbox removes a message before its delivery"},
 	OutboxRowDroppedEarly:    {OutboxRowDroppedEarly, "outbox-row-dropped-early", "R1, H6", "a row of the outbox table goes before what it holds has landed"},
 	AppliedBeforeApply:       {AppliedBeforeApply, "applied-before-apply", "R7, P48", "a position counts as applied before the tiers have it"},
+	BaseByNumber:             {BaseByNumber, "base-by-number", "H1, H3", "a node without a base takes that of a member that may be in a lost history"},
 	ConfirmationUnwanted:     {ConfirmationUnwanted, "confirmation-unwanted", "P48", "a node does not confirm a record that asks for it"},
 	AckBeforeDisk:            {AckBeforeDisk, "ack-before-disk", "R7, P48", "a node confirms before its disk has the record"},
 	AckByNumber:              {AckByNumber, "ack-by-number", "H2", "a confirmation counts whatever its digest"},

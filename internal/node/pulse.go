@@ -299,6 +299,7 @@ func (p *partition) pulseNow(number uint64) *events.Pulse {
 	}
 	if d, known := p.world.DigestAt(applied); known {
 		c.Digest = d
+		c.Before, _ = p.world.DigestAt(applied - 1)
 	}
 	return c
 }
@@ -315,7 +316,12 @@ func (p *partition) pulseApplied(c ownPulse) error {
 	}
 	epoch := events.Epoch(p.epoch.Load())
 	if epoch == 0 {
-		p.openEpoch("no record of an epoch is left in the log")
+		const why = "no record of an epoch is left in the log"
+		if _, whole := p.world.Digest(); whole {
+			p.openEpoch(why) // nothing was trimmed: there was none
+		} else {
+			p.doubt(why) // a member may know it
+		}
 		return nil
 	}
 	if p.world.Behind() && !mutant.On(mutant.BehindForGood) {

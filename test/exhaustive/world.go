@@ -99,6 +99,7 @@ func (p *prefix) change(i uint8) events.Change {
 			if p.log[j].kind == opening {
 				d = events.Digest{}
 			}
+			c.Before = d
 			d = d.Next(events.ID{Publisher: incarnation(p.log[j].node, p.log[j].life), Counter: uint64(j + 1)})
 		}
 		c.Digest = d

@@ -68,7 +68,14 @@ func (s *Store) Image() (*Image, error) {
 	defer s.exit()
 	dir := s.cfg.FS.PathJoin(s.dir.path, imageName+strconv.FormatUint(images.Add(1), 10))
 	i := &Image{s: s, dir: dir}
-	err := s.death.guarded(func() error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) })
+	err := s.death.guarded(func() error {
+		if s.cfg.fleeting { // no log of writes holds what no file holds yet
+			if err := s.db.Flush(); err != nil {
+				return err
+			}
+		}
+		return s.db.Checkpoint(dir, pebble.WithFlushedWAL())
+	})
 	if err == nil {
 		i.db, i.ledger, i.death, err = openPebble(s.cfg, dir, func(o *pebble.Options) {
 			o.ReadOnly = true
