@@ -198,9 +198,9 @@ func (c *caller) read(key, level string, bound time.Duration) {
 }
 
 // run lets n callers act for the length of a run, each at most every pause,
-// while the faults strike.
+// while the faults strike. On a busy machine they take longer, and so does it.
 func (f *fleet) run(n int, pause time.Duration, act func(*caller), faults ...fault) {
-	ctx, cancel := context.WithTimeout(f.t.Context(), length)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 4*length)
 	defer cancel()
 	var all sync.WaitGroup
 	for id := range n {
@@ -228,6 +228,11 @@ func (f *fleet) run(n int, pause time.Duration, act func(*caller), faults ...fau
 			f.t.Errorf("no time was left for %q", x.what)
 		}
 	}
+	select {
+	case <-time.After(max(length-time.Since(begun), length/5)):
+	case <-ctx.Done():
+	}
+	cancel()
 	all.Wait()
 }
 
