@@ -4,6 +4,10 @@ package gauge
 
 import "time"
 
+// Harness is the name and kind of the process that plays the scenario, members
+// that are embedded in it included.
+const Harness = "harness"
+
 // Process is one that is watched.
 type Process struct {
 	Name, Kind string

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,9 @@ func look(ctx context.Context, client *http.Client, at time.Duration, all []Proc
 	for i, p := range all {
 		asked.Go(func() {
 			samples[i] = Sample{At: at, Name: p.Name, Kind: p.Kind, Pid: p.Pid, Goroutines: goroutines(ctx, client, p.Metrics), Files: files(p.Pid), RSS: rss(p.Pid)}
+			if p.Name == Harness {
+				samples[i].Goroutines = runtime.NumGoroutine()
+			}
 		})
 	}
 	asked.Wait()

@@ -184,5 +184,5 @@ func processes(f *fleet.Fleet) []gauge.Process {
 		all = append(all, g)
 	}
 	// The clients and their members live in this process, with the proxies.
-	return append(all, gauge.Process{Name: "harness", Kind: "harness", Pid: os.Getpid()})
+	return append(all, gauge.Process{Name: gauge.Harness, Kind: gauge.Harness, Pid: os.Getpid()})
 }
