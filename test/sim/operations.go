@@ -545,6 +545,7 @@ func (w *World) final() {
 			}
 		}
 	}
+	time.Sleep(w.plan.settings.LeaseWait() + w.plan.settings.PulseInterval()) // who owns a slot follows the members by as much
 	w.once()
 	for _, m := range w.machines {
 		if !w.invalidate(m, events.Scope{Keys: []string{w.plan.keys[0]}}, node.Everywhere, false) {
