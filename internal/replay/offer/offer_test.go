@@ -193,7 +193,11 @@ func TestTrimmed(t *testing.T) {
 		t.Errorf("without a pulse: %v", err)
 	}
 	// A member that saw it all says where it is.
-	s.add(&events.Pulse{Node: "m", Incarnation: events.Incarnation{2}, Number: 1, Epoch: 77, Applied: 7, Digest: events.Digest{3}})
+	before := events.Digest{3}
+	s.add(&events.Pulse{
+		Node: "m", Incarnation: events.Incarnation{2}, Number: 1, Epoch: 77, Applied: 7,
+		Before: before, Digest: before.Next(events.ID{Publisher: events.Incarnation{1}, Counter: 7}),
+	})
 	r, got := offer(t, s, replay.Filter{}, nil)
 	same(t, got, map[string]string{"k1": "v@4", "k2": "v@5", "k3": "v@6"})
 	if r.Unsure != 1 {
