@@ -105,7 +105,7 @@ func TestBudget(t *testing.T) {
 			held++
 		}
 	}
-	if held < budget/1024/8 {
+	if held < budget/1024/12 { // so small a budget is mostly room for merges
 		t.Errorf("%d values lie in %d bytes", held, budget)
 	}
 	if err := s.Close(); err != nil {
