@@ -131,26 +131,3 @@ func TestBracketFromBeforeAHoleIsOpen(t *testing.T) {
 		}
 	})
 }
-
-// A new disk is filled from a log with a hole: it trusts nothing from before.
-func TestNewDiskPassesAHole(t *testing.T) {
-	inDomains(t, func(t *testing.T, f *fleet) {
-		f.shared = newSharedTier()
-		a := f.start("a", options{})
-		b, lose, allow := f.renewable("b")
-		a.put("k", "old")
-		f.await("a copy in the shared tier", func() bool { return len(f.shared.backup()) == 1 })
-		backup := f.shared.backup()
-		lost := a.invalidate(events.Scope{Keys: []string{"k"}})
-		f.caughtUp(b)
-		f.lose(lost)
-		lose()
-		allow.Store(true)
-		_, _ = b.get("k", node.ReadOptions{})
-		f.await("the disk to be back", func() bool { return b.Stats().DisksRenewed == 1 })
-		f.shared.restore(backup)
-		b.wants("k", "")
-		b.put("k", "new")
-		b.wants("k", "new")
-	})
-}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/raptorflow/tercet/internal/consistency"
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/node"
 	"github.com/raptorflow/tercet/internal/node/ondisk"
@@ -94,28 +95,35 @@ func TestLostDiskComesBack(t *testing.T) {
 	})
 }
 
-// Where the log has forgotten its beginning, a new disk can't learn what was
-// fenced there: copies from before count as dead.
+// Where the log has forgotten its beginning, or has a hole, a new disk can't learn
+// what was fenced there: copies from before count as dead.
 func TestNewDiskDoesNotTrustWhatTheLogForgot(t *testing.T) {
-	inDomains(t, func(t *testing.T, f *fleet) {
-		f.shared = newSharedTier()
-		a := f.start("a", options{})
-		b, lose, allow := f.renewable("b")
-		a.put("k", "old")
-		f.await("a copy in the shared tier", func() bool { return len(f.shared.backup()) == 1 })
-		backup := f.shared.backup()
-		a.invalidate(events.Scope{Keys: []string{"k"}})
-		f.caughtUp(b)
-		f.trim()
-		lose()
-		allow.Store(true)
-		_, _ = b.get("k", node.ReadOptions{})
-		f.await("the disk to be back", func() bool { return b.Stats().DisksRenewed == 1 })
-		f.shared.restore(backup)
-		b.wants("k", "")
-		b.put("k", "new")
-		b.wants("k", "new")
-	})
+	for name, forget := range map[string]func(f *fleet, fence consistency.Token){
+		"beginning": func(f *fleet, _ consistency.Token) { f.trim() },
+		"hole":      func(f *fleet, fence consistency.Token) { f.lose(fence) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inDomains(t, func(t *testing.T, f *fleet) {
+				f.shared = newSharedTier()
+				a := f.start("a", options{})
+				b, lose, allow := f.renewable("b")
+				a.put("k", "old")
+				f.await("a copy in the shared tier", func() bool { return len(f.shared.backup()) == 1 })
+				backup := f.shared.backup()
+				fence := a.invalidate(events.Scope{Keys: []string{"k"}})
+				f.caughtUp(b)
+				forget(f, fence)
+				lose()
+				allow.Store(true)
+				_, _ = b.get("k", node.ReadOptions{})
+				f.await("the disk to be back", func() bool { return b.Stats().DisksRenewed == 1 })
+				f.shared.restore(backup)
+				b.wants("k", "")
+				b.put("k", "new")
+				b.wants("k", "new")
+			})
+		})
+	}
 }
 
 // A disk that is lost while it is filled is followed by another, and a log that
