@@ -3,7 +3,6 @@ package coherence
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/raptorflow/tercet/internal/events"
@@ -94,17 +93,11 @@ func (w *World) Apply(s Step) *Effects {
 	if s.Err != nil && mutant.On(mutant.UndecodableSkipped) {
 		return e
 	}
-	if errors.Is(s.Err, events.ErrUnknown) && !mutant.On(mutant.LaterVersionIsFence) {
-		// A later build may have opened an epoch with it, because records were
-		// lost: a fence here does not cover copies that were born behind here in
-		// the lost history. Everyone who can't read it calls what follows the
-		// same.
-		w.open(p, epochAt(0, s.Mark))
-		e.Void = true
-		return e
-	}
 	if s.Err != nil {
+		// No build writes what a fence can't stand for in a form that others can't
+		// read (events.WireVersion).
 		w.raise(ByAll, "", at(p, Hard))
+		w.sources.unread()
 		return e
 	}
 	for _, c := range s.Record.Changes {

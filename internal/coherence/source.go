@@ -11,7 +11,7 @@ import (
 
 // sourced is a fence that told where in the origin its change stands.
 type sourced struct {
-	source string
+	source string // "" if it may have told, in a record that could not be read
 	scope  events.Scope
 }
 
@@ -43,10 +43,30 @@ func (s *sources) note(scope *events.Scope, source string) {
 		s.floor = later(s.floor, source)
 		return
 	}
-	s.recent = append(s.recent, sourced{source: strings.Clone(source), scope: cloned(scope)})
+	s.add(sourced{source: strings.Clone(source), scope: cloned(scope)})
+}
+
+// unread notes a record that could not be read. Where in the origin it stands,
+// only the primary knows.
+func (s *sources) unread() {
+	if !mutant.On(mutant.UnreadSourceIgnored) {
+		s.add(sourced{scope: events.Scope{All: true}})
+	}
+}
+
+// dropUnread forgets what unread has noted.
+func (s *sources) dropUnread() {
+	s.recent = slices.DeleteFunc(s.recent, func(f sourced) bool { return f.source == "" })
+}
+
+func (s *sources) add(f sourced) {
+	s.recent = append(s.recent, f)
 	if over := len(s.recent) - maxSourced; over > 0 {
 		if !mutant.On(mutant.SourceFloorForgotten) {
 			s.floor = later(s.floor, s.recent[0].source)
+			if s.recent[0].source == "" { // what came next will do
+				s.floor = later(s.floor, s.recent[1].source)
+			}
 		}
 		s.recent = slices.Delete(s.recent, 0, over)
 	}
@@ -78,16 +98,18 @@ func cloned(s *events.Scope) events.Scope {
 }
 
 // RequiredSource returns the origin's position that a load of key, or of a copy
-// with tags of that key, must not read behind; "" if none is known. tags may be
-// nil. Positions that can't be ordered count in the order of the log.
-func (w *World) RequiredSource(key string, tags iter.Seq[string]) string {
-	need := w.sources.floor
+// with tags of that key, must not read behind; "" if there is none. It is not
+// known where a record that could not be read is among the last that told one.
+// tags may be nil. Positions that can't be ordered count in the order of the log.
+func (w *World) RequiredSource(key string, tags iter.Seq[string]) (need string, known bool) {
+	need, known = w.sources.floor, true
 	for i := range w.sources.recent {
 		if f := &w.sources.recent[i]; covers(&f.scope, key, tags) {
 			need = later(need, f.source)
+			known = known && f.source != ""
 		}
 	}
-	return need
+	return need, known
 }
 
 // covers reports whether s covers key, or a copy with tags of that key.

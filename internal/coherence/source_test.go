@@ -44,8 +44,8 @@ func TestRequiredSource(t *testing.T) {
 		for _, c := range []struct{ key, tag, want string }{
 			{"a", "", "10"}, {"p:1", "", "20"}, {"p:1", "t", "30"}, {"a", "t", "30"}, {"az", "", "40"}, {"none", "", ""},
 		} {
-			if got := w.RequiredSource(c.key, slices.Values([]string{c.tag})); got != c.want {
-				t.Errorf("%s: %q with tag %q needs %q, want %q", name, c.key, c.tag, got, c.want)
+			if got, known := w.RequiredSource(c.key, slices.Values([]string{c.tag})); got != c.want || !known {
+				t.Errorf("%s: %q with tag %q needs %q, known: %v, want %q", name, c.key, c.tag, got, known, c.want)
 			}
 		}
 	}
@@ -58,15 +58,44 @@ func TestOldSourcesCountForAll(t *testing.T) {
 		many = append(many, fence(fmt.Sprint(1000-i), events.Scope{Keys: []string{fmt.Sprint("k", i)}}))
 	}
 	w := fenced(many...)
-	if got := w.RequiredSource("other", nil); got != "1000" {
+	if got, _ := w.RequiredSource("other", nil); got != "1000" {
 		t.Errorf("a key that no fence names needs %q, want the latest of all that were let go: 1000", got)
 	}
 	var wide events.Scope
 	for i := range 1000 {
 		wide.Keys = append(wide.Keys, fmt.Sprint("key:", i))
 	}
-	if got := fenced(fence("7", wide)).RequiredSource("other", nil); got != "7" {
+	if got, _ := fenced(fence("7", wide)).RequiredSource("other", nil); got != "7" {
 		t.Errorf("a key beside a wide fence needs %q, want 7", got)
+	}
+}
+
+// P19: a record that can't be read may have told one, for any key, until as many
+// that could be read have followed it, or its time is over.
+func TestUnreadRecordsHideSources(t *testing.T) {
+	unread := func() (*coherence.World, events.Position) {
+		w := fenced(fence("10", events.Scope{Keys: []string{"a"}}))
+		p := w.Mark().Position + 1
+		w.Apply(coherence.Step{Mark: events.Mark{Position: p, ID: events.ID{Counter: 99}, Time: 1}, Err: events.ErrUnknown})
+		return w, p
+	}
+	w, p := unread()
+	for k, want := range map[string]string{"a": "10", "other": ""} {
+		if got, known := w.RequiredSource(k, nil); got != want || known {
+			t.Errorf("%q needs %q, known: %v, want %q, not known", k, got, known, want)
+		}
+	}
+	for i := range events.Position(32) {
+		f := fence(fmt.Sprint(20+i), events.Scope{Keys: []string{"b"}})
+		w.Apply(coherence.Step{Mark: events.Mark{Position: p + 1 + i, ID: events.ID{Counter: 100 + uint64(i)}, Time: 1}, Record: events.Record{Changes: []events.Change{f}}})
+	}
+	if got, known := w.RequiredSource("a", nil); got != "20" || !known {
+		t.Errorf("32 fences later a key needs %q, known: %v, want what was told next: 20", got, known)
+	}
+	w, p = unread()
+	w.Prune(p)
+	if got, known := w.RequiredSource("a", nil); got != "10" || !known {
+		t.Errorf("once its fence is forgotten a key needs %q, known: %v, want 10", got, known)
 	}
 }
 

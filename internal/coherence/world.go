@@ -357,6 +357,9 @@ func (w *World) Prune(p events.Position) (dropped []BroadFence) {
 	forget(w.tags, ByTag)
 	forget(w.prefixes, ByPrefix)
 	forget(w.globs, ByGlob)
+	if all := w.all.Newest(); 0 < all && all <= p {
+		w.sources.dropUnread() // each fenced everything
+	}
 	return dropped
 }
 

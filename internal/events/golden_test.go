@@ -57,6 +57,26 @@ func TestAppendedFieldsAreSkipped(t *testing.T) {
 	}
 }
 
+// P19: a fence of everything stands for what an older build can't read. For
+// these it would not do, so every build writes them as the first one did; what
+// is raised here with [events.WireVersion] breaks fleets that upgrade.
+func TestWhatNoFenceStandsForKeepsTheFirstVersion(t *testing.T) {
+	frozen := 0
+	for _, s := range samples() {
+		switch s.record.Changes[0].(type) {
+		case *events.Pulse, *events.Intent, *events.End, *events.EpochChange:
+			frozen++
+			b, err := events.AppendRecord(nil, s.record)
+			if err != nil || b[0] != 1 {
+				t.Errorf("%s is written in version %d, %v", s.name, b[0], err)
+			}
+		}
+	}
+	if frozen < 4 {
+		t.Errorf("%d samples, want one of each", frozen)
+	}
+}
+
 func TestDecodeErrorsSayWhatIsWrong(t *testing.T) {
 	deep := append([]byte{1, 0x91}, bytes.Repeat([]byte{0x91}, 20)...)
 	deep = append(deep, 0xc0)

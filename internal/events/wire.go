@@ -14,6 +14,11 @@ import (
 // every record. A reader refuses a version that it does not know; within one
 // version fields are only ever appended, and a reader skips those that it does
 // not know.
+//
+// To who can't read a record it is a fence of everything (P19). That is enough
+// for what kills, or gives values. It is not for a [Pulse], an [Intent], an [End]
+// and an [EpochChange]: those are frozen, which means that every build writes
+// them in version 1, in records of their own.
 const WireVersion = 1
 
 // MaxDepth is how deep arrays may nest in a record.

@@ -33,7 +33,7 @@ const (
 	HoleEndsBrackets
 	UndecodableSkipped
 	UnknownChangeSkipped
-	LaterVersionIsFence
+	UnreadSourceIgnored
 	PruneWithoutHorizon
 	BroadFencesForgotten
 	KeyFencesNotKept
@@ -279,7 +279,7 @@ var all = [...]Info{
 	HoleEndsBrackets:         {HoleEndsBrackets, "hole-ends-brackets", "R12, H10", "a node that begins anew behind a hole in the log forgets the open brackets"},
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
-	LaterVersionIsFence:      {LaterVersionIsFence, "later-version-is-fence", "P19", "a record of a later version leaves the epoch as it is"},
+	UnreadSourceIgnored:      {UnreadSourceIgnored, "unread-source-ignored", "P19, P3", "a record that can't be read is taken for one that tells no position of the origin"},
 	PruneWithoutHorizon:      {PruneWithoutHorizon, "prune-without-horizon", "P33", "pruned fences are forgotten, and the horizon stays"},
 	BroadFencesForgotten:     {BroadFencesForgotten, "broad-fences-forgotten", "G7, P37", "a restart forgets the fences of tags, prefixes, globs and all"},
 	KeyFencesNotKept:         {KeyFencesNotKept, "key-fences-not-kept", "G7, P37", "fences of keys are not kept on disk"},

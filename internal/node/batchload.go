@@ -78,7 +78,7 @@ func (b *batch) board(ctx context.Context, w *want, try int) {
 	}
 	if w.mine {
 		w.scope = p.scope(ctx, w.Key, w.flight.birth, b.one.Level)
-		w.scope.unknown = w.past || w.inVain
+		w.scope.unknown = w.scope.unknown || w.past || w.inVain
 	}
 }
 

@@ -55,7 +55,7 @@ func (p *partition) bypassed(key string) bool {
 // key too it takes its turn, and their answer if they have one.
 func (n *Node) fly(ctx context.Context, p *partition, key string, f *flight, fence coherence.Fence, o ReadOptions) {
 	scope := p.scope(ctx, key, f.birth, o.Level)
-	scope.unknown = o.inVain
+	scope.unknown = scope.unknown || o.inVain
 	scope.older = o.older
 	err := n.takeOff(func() {
 		h, answered := n.askTurn(p, key, f, fence, o).await(ctx)
@@ -249,7 +249,7 @@ func (n *Node) bypass(ctx context.Context, p *partition, key string, o ReadOptio
 	loading, cancel := context.WithTimeout(ctx, n.cfg.LoadTimeout)
 	defer cancel()
 	scope := p.scope(ctx, key, 0, o.Level)
-	scope.unknown = o.inVain
+	scope.unknown = scope.unknown || o.inVain
 	l, err := n.askPatiently(loading, scope, o)
 	if err != nil {
 		return Result{}, &Error{Op: "load", Key: key, Err: err}

@@ -32,8 +32,8 @@ type loadScope struct {
 	older tiers.Entry
 	// unmodified: the loader has answered that older is what the origin has.
 	unmodified bool
-	// unknown: the node has not applied what the read's level demands, and so
-	// does not know need.
+	// unknown: the node does not know need. It has not applied what the read's
+	// level demands, or could not read a record that it applied.
 	unknown bool
 	// nested: the loader has read copies. stale: one of them was marked so, and
 	// the value must be, too.
@@ -60,9 +60,9 @@ func (s *loadScope) into(ctx context.Context) context.Context {
 // for, begun at birth.
 func (p *partition) scope(ctx context.Context, key string, birth events.Position, l consistency.Level) *loadScope {
 	p.mu.RLock()
-	need := p.world.RequiredSource(key, nil)
+	need, known := p.world.RequiredSource(key, nil)
 	p.mu.RUnlock()
-	return &loadScope{p: p, key: key, outer: scopeOf(ctx), level: l, birth: birth, need: need}
+	return &loadScope{p: p, key: key, outer: scopeOf(ctx), level: l, birth: birth, need: need, unknown: !known}
 }
 
 // inherit returns the options of a read within the load: at least as fresh as

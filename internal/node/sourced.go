@@ -15,7 +15,8 @@ import (
 // (events.Invalidate.Source): a log sequence number, a GTID, an offset. Known
 // and "" means that any will do. Not known means that only the newest will: the
 // node is cut off from the log, or behind what the read demands, and can't tell
-// which changes there were (P53).
+// which changes there were (P53), or a fence may have told a position in a record
+// that this build can't read (P19).
 //
 // A loader that reads a replica asks for it first, and waits until the replica
 // has come that far, reads the primary, or fails (P3). What it reads earlier
@@ -59,12 +60,15 @@ func (s *loadScope) satisfied(own []string) bool {
 		return true
 	}
 	s.p.mu.RLock()
-	need := s.p.world.RequiredSource(s.key, slices.Values(slices.Concat(own, s.tags)))
+	need, known := s.p.world.RequiredSource(s.key, slices.Values(slices.Concat(own, s.tags)))
 	s.p.mu.RUnlock()
-	if need == "" || need == s.need || coherence.CompareSources(s.need, need) > 0 {
+	if s.unknown {
 		return true
 	}
-	s.need = need
+	if known && (need == "" || need == s.need || coherence.CompareSources(s.need, need) > 0) {
+		return true
+	}
+	s.need, s.unknown = need, !known
 	return false
 }
 

@@ -224,7 +224,7 @@ func (w *World) strikeLog(l *ledger, s step) bool {
 		id := events.ID{Counter: uint64(s.choice) + 1}
 		w.roll.Read(id.Publisher[:])
 		data, err := events.AppendRecord(nil, events.Record{Changes: []events.Change{
-			&events.Invalidate{Scope: events.Scope{Prefixes: []string{"row:"}}},
+			&events.Invalidate{Scope: events.Scope{Prefixes: []string{"row:"}}, Source: w.source()},
 		}})
 		if err != nil {
 			panic(err)

@@ -84,14 +84,7 @@ func (l *ledger) takeLocked() {
 			data = thisVersion(data)
 		}
 		r, err := events.DecodeRecord(data)
-		if err != nil {
-			there := coherence.New()
-			there.Apply(coherence.Step{Mark: d.Mark, Err: err})
-			e.all, e.opens = true, there.Epoch() != 0
-			if e.opens {
-				e.epoch = there.Epoch()
-			}
-		}
+		e.all = err != nil
 		e.changes = r.Changes
 		for _, c := range r.Changes {
 			switch c := c.(type) {

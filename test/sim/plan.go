@@ -242,9 +242,7 @@ func (p *plan) drawHoles() {
 var upgrades = []weighted{{"record of the next version", 1}}
 
 // drawUpgrade draws from dice of its own whether the fleet is upgraded one
-// machine after the other, and somebody uses what is new too early. Whose epoch
-// holds then is for the nodes to settle; that nothing else is lost meanwhile
-// leaves them no excuse.
+// machine after the other, and somebody uses what is new too early.
 func (p *plan) drawUpgrade() {
 	d := newDice(p.Seed, "plan of versions")
 	if p.history != steady || !d.chance(0.15) {
