@@ -312,8 +312,10 @@ func (w *World) anchor(p events.Position, d events.Digest) {
 }
 
 // formerEpochs bounds how many left epochs are remembered. A token of an older
-// one costs a pulse.
-const formerEpochs = 16
+// one costs a pulse. It must exceed the epochs that a log can hold: who begins
+// anew because of an epoch that the witness named reads all of them again, and
+// would forget the named one, meet it again, and open epochs for ever.
+const formerEpochs = 1024
 
 // epochAt returns the epoch that a record which announces id opens where it
 // stands. The place counts: an announcement whose answer was lost is published

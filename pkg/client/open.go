@@ -60,10 +60,14 @@ type Client struct {
 
 // Open joins a domain and returns once this process may serve: when it has
 // applied everything up to its own first sign of life in the log. ctx bounds
-// that; it does not end the client, [Client.Close] does.
+// that; it does not end the client, [Client.Close] does. While NATS does not
+// answer, or has no leader for the domain's streams, Open waits, and tells the
+// logger so: a ctx without a deadline waits as long as that takes. What no
+// waiting mends fails at once.
 //
 // Errors: [ErrNoDomain] (with the command that creates one), [ErrInvalid],
-// what the network says.
+// credentials that NATS refuses; at ctx's end, with its error, what the network
+// said last.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
 	c, err := Start(ctx, cfg)
 	if err != nil {
@@ -114,20 +118,14 @@ func (c *Client) build(ctx context.Context) error {
 	if err := c.buildOutbox(); err != nil {
 		return err
 	}
-	if err := c.connect(); err != nil {
+	if err := c.await(ctx, "NATS", c.connect); err != nil {
 		return err
 	}
-	domain, err := jslog.Open(ctx, c.nc, c.cfg.Domain)
-	if errors.Is(err, events.ErrNoDomain) && c.cfg.Create {
-		s := events.DefaultSettings()
-		if c.cfg.Settings != nil {
-			s = *c.cfg.Settings
-		}
-		// Two who create at once with the same settings both succeed.
-		if err = jslog.Create(ctx, c.nc, c.cfg.Domain, s); err == nil {
-			domain, err = jslog.Open(ctx, c.nc, c.cfg.Domain)
-		}
-	}
+	var domain *jslog.Domain
+	err := c.await(ctx, "the domain's streams", func() (err error) {
+		domain, err = c.find(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -60,8 +60,11 @@ func logLeader(f *fleet.Fleet) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if info.Cluster == nil || info.Cluster.Leader == "" {
+	if info.Cluster == nil {
 		return "", fmt.Errorf("%w: nobody leads the log", ErrNotHere)
+	}
+	if info.Cluster.Leader == "" {
+		return "", errors.New("nobody leads the log at the moment")
 	}
 	return info.Cluster.Leader, nil
 }

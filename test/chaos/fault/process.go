@@ -15,7 +15,7 @@ var _ = register(
 	Kind{Name: "pause", What: "stop all threads of a process (SIGSTOP); let them go on", Target: "a process", Inject: pause},
 	Kind{Name: "stop", What: "ask a process to end (SIGTERM); start it again", Target: "a process", Inject: stop},
 	Kind{Name: "kill-all", What: "kill several processes at the same moment; start them again", Target: "nats, redis, node, invalidator, or fleet for all", Inject: killAll},
-	Kind{Name: "upgrade", What: "replace nodes one by one by another build", Target: "node", Inject: upgrade},
+	Kind{Name: "upgrade", What: "replace nodes one by one by the other one of two builds", Target: "node", Inject: upgrade},
 	Kind{Name: "gc-pressure", What: "start a node with a garbage collector that hardly stops", Target: "a node",
 		With: map[string]string{"gogc": "3", "memlimit": "24MiB"}, Inject: gcPressure},
 )
@@ -102,8 +102,7 @@ func killAll(_ context.Context, s Scene) (Injection, error) {
 		What: "killed all at once: " + strings.Join(names, ", "), Proof: fmt.Sprintf("%d processes were waited for", len(names)), Restarts: true,
 		Tier: s.Target == "fleet" || s.Target == string(fleet.Redis), // what Redis held is gone
 		Heal: func(ctx context.Context) error {
-			// In a fleet's order: a member that finds no server when it starts gives
-			// up, and leaves it to whoever supervises it to start it again.
+			// In a fleet's order, so that each wait is for one kind only.
 			for _, k := range inOrder {
 				if err := startAll(ctx, s.Fleet, k, names); err != nil {
 					return err
@@ -135,7 +134,8 @@ func startAll(ctx context.Context, f *fleet.Fleet, k fleet.Kind, names []string)
 	return nil
 }
 
-// upgrade replaces all nodes, each after the one before it is ready again.
+// upgrade replaces all nodes, each after the one before it is ready again: by the
+// other build, and by the first one again where a node runs that already.
 func upgrade(ctx context.Context, s Scene) (Injection, error) {
 	if s.Binaries == "" {
 		return Injection{}, fmt.Errorf("%w: there is no other build", ErrNotHere)
@@ -146,7 +146,13 @@ func upgrade(ctx context.Context, s Scene) (Injection, error) {
 		if err != nil {
 			return Injection{}, err
 		}
-		if _, err := s.Fleet.Change(n, s.Binaries); err != nil {
+		build := s.Binaries
+		if other, err := s.Fleet.Runs(n, build); err != nil {
+			return Injection{}, err
+		} else if other {
+			build = s.Fleet.Binaries()
+		}
+		if _, err := s.Fleet.Change(n, build); err != nil {
 			return Injection{}, err
 		}
 		if _, err := s.Fleet.Stop(n); err != nil {

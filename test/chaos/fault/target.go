@@ -11,8 +11,8 @@ import (
 
 // Resolve turns a scenario's target into names: "any node" into one of them,
 // "leader" into the server that leads the domain's first log, and both sides of
-// a link likewise. Names in avoid are busy with other faults; if nobody else is
-// left it returns ok false.
+// a link likewise. Names in avoid are busy with other faults or don't run; if
+// nobody else is left it returns ok false.
 func Resolve(f *fleet.Fleet, target string, dice *rand.Rand, avoid func(name string) bool) (name string, ok bool, err error) {
 	from, to, link := strings.Cut(target, "|")
 	if from, ok, err = resolve(f, from, dice, avoid); err != nil || !ok || !link {

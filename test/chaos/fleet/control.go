@@ -15,6 +15,12 @@ func (f *Fleet) Pid(name string) int {
 	return p.pid()
 }
 
+// Down reports whether name is a process of the fleet that does not run now.
+func (f *Fleet) Down(name string) bool {
+	p, err := f.program(name)
+	return err == nil && p.pid() == 0
+}
+
 // Data is the directory of a process's data.
 func (f *Fleet) Data(name string) string { return filepath.Join(f.config.Dir, name, "data") }
 
@@ -108,6 +114,24 @@ func (f *Fleet) Change(name, binaries string, env ...string) (undo func(), err e
 		p.path, p.env = path, was
 		p.mu.Unlock()
 	}, nil
+}
+
+// Binaries is the directory of the build that the fleet was started with.
+func (f *Fleet) Binaries() string { return f.config.Bin }
+
+// Runs reports whether a process's next life runs the build in the directory
+// binaries.
+func (f *Fleet) Runs(name, binaries string) (bool, error) {
+	p, err := f.program(name)
+	if err != nil {
+		return false, err
+	}
+	if binaries, err = filepath.Abs(binaries); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return filepath.Dir(p.path) == binaries, nil
 }
 
 // KillAll ends several processes at once, so that none sees another end.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/raptorflow/tercet/test/chaos/fleet"
 	"github.com/raptorflow/tercet/test/chaos/scenario"
 )
 
@@ -72,7 +73,7 @@ func TestNobodyIsStruckTwice(t *testing.T) {
 
 // Whoever waits for a target that is busy gets it once it is free.
 func TestTakeWaits(t *testing.T) {
-	s := newStorm(nil, time.Now(), nil)
+	s := newStorm(&fleet.Fleet{}, time.Now(), nil)
 	if !s.seize("node-a") {
 		t.Fatal("nobody is under a fault")
 	}

@@ -130,11 +130,14 @@ func (s *storm) timeline() []judge.Fault {
 }
 
 // errBusy reports that everybody who could have been struck stayed under
-// another fault.
-var errBusy = errors.New("whoever could be struck is under another fault")
+// another fault, or did not run.
+var errBusy = errors.New("whoever could be struck is under another fault or does not run")
+
+// lookAgain is how often a target that could not be struck is looked for again.
+const lookAgain = 500 * time.Millisecond
 
 // take finds who is to be struck and keeps other faults off; it waits for one
-// that is free.
+// that is free and runs.
 func (s *storm) take(ctx context.Context, target string, dice *rand.Rand) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, healWithin)
 	defer cancel()
@@ -143,18 +146,22 @@ func (s *storm) take(ctx context.Context, target string, dice *rand.Rand) (strin
 		freed := s.freed
 		s.mu.Unlock()
 		// The leader is asked for over the network: not under the lock.
-		name, ok, err := fault.Resolve(s.fleet, target, dice, s.isBusy)
-		if err != nil {
+		name, ok, err := fault.Resolve(s.fleet, target, dice, func(name string) bool { return s.isBusy(name) || s.fleet.Down(name) })
+		if errors.Is(err, fault.ErrNotHere) {
 			return "", err
 		}
-		if ok && s.seize(name) {
+		if err == nil && ok && s.seize(name) {
 			return name, nil
 		}
+		again := time.NewTimer(lookAgain)
 		select {
 		case <-freed:
+		case <-again.C:
 		case <-ctx.Done():
-			return "", errBusy
+			again.Stop()
+			return "", errors.Join(errBusy, err)
 		}
+		again.Stop()
 	}
 }
 
