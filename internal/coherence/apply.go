@@ -317,6 +317,13 @@ func (w *World) anchor(p events.Position, d events.Digest) {
 // would forget the named one, meet it again, and open epochs for ever.
 const formerEpochs = 1024
 
+func mostFormer() int {
+	if mutant.On(mutant.FewEpochsRemembered) {
+		return 16
+	}
+	return formerEpochs
+}
+
 // epochAt returns the epoch that a record which announces id opens where it
 // stands. The place counts: an announcement whose answer was lost is published
 // again, and may land in a history that it was not made for. Were the epoch

@@ -395,7 +395,7 @@ func (w *World) leave(e events.Epoch) {
 		return
 	}
 	w.former = append(w.former, e)
-	if n := len(w.former) - formerEpochs; n > 0 {
+	if n := len(w.former) - mostFormer(); n > 0 {
 		w.former = w.former[n:]
 	}
 }

@@ -34,6 +34,7 @@ const (
 	UndecodableSkipped
 	UnknownChangeSkipped
 	UnreadSourceIgnored
+	FewEpochsRemembered
 	PruneWithoutHorizon
 	BroadFencesForgotten
 	KeyFencesNotKept
@@ -279,6 +280,7 @@ var all = [...]Info{
 	HoleEndsBrackets:         {HoleEndsBrackets, "hole-ends-brackets", "R12, H10", "a node that begins anew behind a hole in the log forgets the open brackets"},
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
+	FewEpochsRemembered:      {FewEpochsRemembered, "few-epochs-remembered", "G8", "a node remembers the last 16 epochs that it left, fewer than the log holds"},
 	UnreadSourceIgnored:      {UnreadSourceIgnored, "unread-source-ignored", "P19, P3", "a record that can't be read is taken for one that tells no position of the origin"},
 	PruneWithoutHorizon:      {PruneWithoutHorizon, "prune-without-horizon", "P33", "pruned fences are forgotten, and the horizon stays"},
 	BroadFencesForgotten:     {BroadFencesForgotten, "broad-fences-forgotten", "G7, P37", "a restart forgets the fences of tags, prefixes, globs and all"},

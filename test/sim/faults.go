@@ -164,6 +164,9 @@ func (w *World) strikeDisk(m *machine, s step) bool {
 			from = own
 			w.trace.add(m.name, "the snapshot is of no use")
 		}
+		if w.healed.Load() {
+			return true // proving took so long that the machine runs again
+		}
 	}
 	if s.what == "disk wiped, log trimmed" {
 		for _, l := range w.ledgers {
