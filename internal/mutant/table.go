@@ -34,6 +34,7 @@ const (
 	UndecodableSkipped
 	UnknownChangeSkipped
 	UnreadSourceIgnored
+	ReadOutlivesRestart
 	FewEpochsRemembered
 	PruneWithoutHorizon
 	BroadFencesForgotten
@@ -281,6 +282,7 @@ var all = [...]Info{
 	UndecodableSkipped:       {UndecodableSkipped, "undecodable-skipped", "R14, P19", "a record that can't be decoded is skipped"},
 	UnknownChangeSkipped:     {UnknownChangeSkipped, "unknown-change-skipped", "R14, P19", "a change without a known meaning is skipped"},
 	FewEpochsRemembered:      {FewEpochsRemembered, "few-epochs-remembered", "G8", "a node remembers the last 16 epochs that it left, fewer than the log holds"},
+	ReadOutlivesRestart:      {ReadOutlivesRestart, "read-outlives-restart", "P44, H8", "a copy is served that was judged while the partition applied its log anew"},
 	UnreadSourceIgnored:      {UnreadSourceIgnored, "unread-source-ignored", "P19, P3", "a record that can't be read is taken for one that tells no position of the origin"},
 	PruneWithoutHorizon:      {PruneWithoutHorizon, "prune-without-horizon", "P33", "pruned fences are forgotten, and the horizon stays"},
 	BroadFencesForgotten:     {BroadFencesForgotten, "broad-fences-forgotten", "G7, P37", "a restart forgets the fences of tags, prefixes, globs and all"},

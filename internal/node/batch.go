@@ -144,13 +144,13 @@ func (b *batch) lookIn(ctx context.Context, p *partition, ws []*want) {
 	var wait context.Context
 	for {
 		moved := p.waiters.next()
-		fresh := p.fresh.Load()
-		p.facts(&f, b.one.Level, fresh)
+		lease := p.note()
+		p.facts(&f, b.one.Level, lease.fresh)
 		v := consistency.Decide(b.one.Level, p.index, f)
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
 			found := b.lookup(ctx, p, ws)
-			if v == consistency.Serve && !p.still(fresh, b.one.Level) {
+			if v == consistency.Serve && !p.still(lease, b.one.Level) {
 				continue // the lease ended while we looked: decide again
 			}
 			for i, r := range found {

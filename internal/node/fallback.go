@@ -119,10 +119,10 @@ func (n *Node) failSafe(ctx context.Context, p *partition, key string, o ReadOpt
 	if errors.Is(cause, ErrNotFound) {
 		return Result{}, false // the origin did not fail
 	}
-	fresh := p.fresh.Load()
+	lease := p.note()
 	spare := spareFor(o)
 	r, ok, _ := n.lookup(ctx, p, key, nil, &o, spare)
-	if !p.still(fresh, o.Level) {
+	if !p.still(lease, o.Level) {
 		return Result{}, false
 	}
 	switch {

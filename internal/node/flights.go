@@ -41,6 +41,7 @@ func (l *flights) land(key string, f *flight) {
 // flight is one load.
 type flight struct {
 	epoch events.Epoch
+	life  uint64 // the partition's, see still
 	// number counts the partition's flights; level is that of the read that
 	// started this one.
 	number uint64
@@ -81,7 +82,7 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	p.flights.mu.Lock()
 	defer p.flights.mu.Unlock()
 	p.mu.RLock()
-	epoch, birth := p.world.Epoch(), p.world.Applied()
+	epoch, birth, life := p.world.Epoch(), p.world.Applied(), p.life.Load()
 	p.mu.RUnlock()
 	// The world may be ahead of what was published as applied, while L1 and
 	// the disk still lack its fences; a birth must not be.
@@ -91,7 +92,7 @@ func (p *partition) board(key string, fence coherence.Fence, o ReadOptions) (f *
 	}
 	p.flights.booked++
 	f = &flight{
-		epoch: epoch, birth: birth, since: birth, source: FromOrigin,
+		epoch: epoch, life: life, birth: birth, since: birth, source: FromOrigin,
 		number: p.flights.booked, level: o.Level, done: make(chan struct{}),
 		policy: o.policy, skip: o.Skip, refresh: o.refresh, began: p.n.clock.Waiter(),
 	}
@@ -136,7 +137,7 @@ func (p *partition) joinable(f *flight, l consistency.Level, since uint64) bool 
 	if f.err != nil || mutant.On(mutant.JoinIgnoresTags) {
 		return true
 	}
-	return p.judge(f.entry, coherence.Fence{}) == coherence.Alive
+	return p.judge(f.entry, coherence.Fence{}) == coherence.Alive && p.lives(f.life)
 }
 
 // bracketed reports whether an open bracket covers e, if only by a tag: its

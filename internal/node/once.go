@@ -224,6 +224,7 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 	if p.until(waiting, func() bool { return p.applied.Load() >= uint64(a.At) }) != nil {
 		return false
 	}
+	lease := p.note()
 	p.mu.RLock()
 	digest, known := p.world.DigestAt(a.At)
 	proven := known && digest == a.Digest && p.world.Epoch() == a.Epoch
@@ -234,6 +235,10 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 	// The key's own fences were minded by need: who came after a later one
 	// looks at since.
 	if e.Expired(n.clock.Now().Unix) || p.judge(e, coherence.Fence{}) != coherence.Alive && !mutant.On(mutant.TurnIgnoresTags) {
+		return false
+	}
+	// H8, at this moment too: a partition that begins anew has forgotten fences.
+	if !p.still(lease, consistency.Level{}) && !mutant.On(mutant.TurnUnderLapsedLease) {
 		return false
 	}
 	f.answer(e, a.Since, FromOrigin)
@@ -247,13 +252,13 @@ func (n *Node) takeFilled(ctx context.Context, p *partition, f *flight, need eve
 // takeCopy answers f with a copy that came from the shared tier, as a read
 // would.
 func (n *Node) takeCopy(p *partition, f *flight, e tiers.Entry) bool {
-	fresh := p.fresh.Load()
+	lease := p.note()
 	fence, _ := p.lookupDisk(e.Key(), nil)
 	now := n.clock.Now()
 	if f.skip.has(SkipSharedRead) || f.refresh && e.Due(now.Unix) {
 		return false
 	}
-	if p.servable(e, now, fence) && p.still(fresh, consistency.Level{}) {
+	if p.servable(e, now, fence) && p.still(lease, consistency.Level{}) {
 		f.answer(e, f.birth, FromShared)
 		if !f.skip.has(SkipMemoryWrite) {
 			_ = n.memory.Put(ending(f.entry, now.Unix, f.policy.MemoryTTL))
@@ -266,9 +271,9 @@ func (n *Node) takeCopy(p *partition, f *flight, e tiers.Entry) bool {
 
 // takeNear answers f from the tiers, as a read would.
 func (n *Node) takeNear(ctx context.Context, p *partition, f *flight, key string) bool {
-	fresh := p.fresh.Load()
+	lease := p.note()
 	r, ok, _ := n.lookup(ctx, p, key, nil, &ReadOptions{policy: f.policy, Skip: f.skip}, nil)
-	if !ok || f.refresh && r.Entry.Due(n.clock.Now().Unix) || !p.still(fresh, consistency.Level{}) {
+	if !ok || f.refresh && r.Entry.Due(n.clock.Now().Unix) || !p.still(lease, consistency.Level{}) {
 		return false
 	}
 	f.answer(r.Entry, f.birth, r.Source)

@@ -42,8 +42,10 @@ type partition struct {
 	ahead atomic.Pointer[consistency.Point]
 	// bypassing counts the open brackets.
 	bypassing atomic.Int64
-	// fresh is fresh-as-of in holder time, or never.
+	// fresh is fresh-as-of in holder time, or never; life counts how often the
+	// partition has begun to apply its log anew, and forgot what it knew of it.
 	fresh atomic.Int64
+	life  atomic.Uint64
 	// strangersUntil is when, in waiter time, no member can serve any more that
 	// this node had no chance to hear of since the epoch began (H4).
 	strangersUntil atomic.Int64

@@ -32,15 +32,15 @@ func (n *Node) Get(ctx context.Context, key string, dst []byte, o ReadOptions) (
 		// Note the lease, take the value, check the same lease: the moment at
 		// which the value was taken lies within it, however late we answer
 		// (P44).
-		fresh := p.fresh.Load()
+		lease := p.note()
 		if e, ok := n.memory.Lookup(key, dst); ok {
 			now := n.clock.Now()
 			if mutant.On(mutant.OtherLeaseChecked) {
-				fresh = p.fresh.Load()
+				lease = p.note()
 			}
 			if (uint64(e.Birth()) >= p.floor.Load() || mutant.On(mutant.NoBroadCheckAtRead)) &&
 				(uint64(e.Epoch()) == p.epoch.Load() || mutant.On(mutant.EpochIgnored)) &&
-				(now.Holder-fresh < int64(o.Level.Bound(n.lease)) || mutant.On(mutant.NoLease)) && !e.Due(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
+				(now.Holder-lease.fresh < int64(o.Level.Bound(n.lease)) && p.lives(lease.life) || mutant.On(mutant.NoLease)) && !e.Due(now.Unix) && e.Flags()&tiers.FlagNegative == 0 && p.bypassing.Load() == 0 {
 				p.served(scope, e)
 				if claim.at != 0 {
 					n.audit.take(p, claim, e)
@@ -94,8 +94,8 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 	var wait context.Context
 	var moved <-chan struct{} // nil at the first look, which needs no wait as a rule
 	for ; ; moved = p.waiters.next() {
-		fresh := p.fresh.Load()
-		p.facts(&f, o.Level, fresh)
+		lease := p.note()
+		p.facts(&f, o.Level, lease.fresh)
 		v := consistency.Decide(o.Level, p.index, f)
 		switch v {
 		case consistency.Serve, consistency.ServeStale:
@@ -107,7 +107,7 @@ func (n *Node) get(ctx context.Context, p *partition, key string, dst []byte, o 
 			} else {
 				r, ok, fence = n.lookup(ctx, p, key, dst, &o, spare)
 			}
-			if v == consistency.Serve && !p.still(fresh, o.Level) {
+			if v == consistency.Serve && !p.still(lease, o.Level) {
 				continue // the lease ended while we looked: decide again
 			}
 			if !ok {
@@ -165,9 +165,34 @@ func (p *partition) facts(f *consistency.Facts, l consistency.Level, fresh int64
 	}
 }
 
-// still reports whether the lease that was noted as fresh holds now.
-func (p *partition) still(fresh int64, l consistency.Level) bool {
-	return p.n.clock.Now().Holder-fresh < int64(l.Bound(p.n.lease))
+// noted is what a read notes before it looks for copies.
+type noted struct {
+	fresh int64
+	life  uint64
+}
+
+// note returns the lease as it stands.
+func (p *partition) note() noted {
+	life := p.life.Load() // first, see restart
+	return noted{fresh: p.fresh.Load(), life: life}
+}
+
+// still reports whether the lease that was noted holds now, and whether what was
+// judged since then was judged by one who knew what the lease says.
+//
+// The interleaving that the life closes:
+//  1. a read notes a lease that was extended at 120, and asks the shared tier;
+//  2. the log loses its end; the partition drops everything and applies the log
+//     anew, up to 90 so far;
+//  3. the shared tier answers with a copy born at 88. Its fence stands at 105: alive,
+//     by the world as it is. The lease, by the clock, holds.
+func (p *partition) still(n noted, l consistency.Level) bool {
+	return p.n.clock.Now().Holder-n.fresh < int64(l.Bound(p.n.lease)) && p.lives(n.life)
+}
+
+// lives reports whether the partition has not begun anew since life was noted.
+func (p *partition) lives(life uint64) bool {
+	return p.life.Load() == life || mutant.On(mutant.ReadOutlivesRestart)
 }
 
 // patience is how long a read waits. One that finds the node cut off for

@@ -102,12 +102,13 @@ func (p *partition) abort(err error) {
 // but what heir has taken over. The apply loop calls it.
 func (p *partition) restart(heir *coherence.World) {
 	// First nothing is served, then nothing is there to be served. Reads that
-	// noted the old lease find it gone when they look again.
+	// noted the old life find it gone when they look again.
 	p.fresh.Store(never)
 	p.pulses.forget()
 	p.own.forget()
 	p.mu.Lock()
 	p.fresh.Store(never) // again: a pulse may have been confirmed in between
+	p.life.Add(1)        // behind that: who notes the new life finds no lease of the old one
 	p.world = heir
 	p.testified.forget()
 	p.doubting.Store(0)
