@@ -18,6 +18,7 @@ import (
 	"github.com/raptorflow/tercet/cmd/internal/ops"
 	"github.com/raptorflow/tercet/internal/config"
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/jslog"
 	"github.com/raptorflow/tercet/internal/invalidator"
 )
 
@@ -64,7 +65,10 @@ func run(cmd *cobra.Command, c *config.Config) error {
 	if c.Create {
 		s := c.Settings()
 		create = &s
-		if err := invalidator.EnsureStreams(ctx, js, invalidator.StreamOptions{Replicas: c.Replicas}); err != nil {
+		err := jslog.Await(ctx, log, "the streams of events", func(ctx context.Context) error {
+			return invalidator.EnsureStreams(ctx, js, invalidator.StreamOptions{Replicas: c.Replicas})
+		})
+		if err != nil {
 			return err
 		}
 	}

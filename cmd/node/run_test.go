@@ -44,6 +44,17 @@ func TestWithoutNATSItSaysWhatToSet(t *testing.T) {
 	}
 }
 
+// A node waits for NATS, and a stop ends the wait with no fault of its own.
+func TestAStopEndsTheWaitForNATS(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	url := "nats://127.0.0.1:" + strconv.Itoa(process.FreePort(t))
+	err := execute(ctx, "--domain=shop", "--nats-url="+url, "--resp-addr=off", "--http-addr=off", "--log-level=error")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "for NATS") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestACertificateThatIsNotThere(t *testing.T) {
 	err := execute(t.Context(), "--domain=shop", "--nats-url=nats://127.0.0.1:1", "--resp-cert=/nonexistent", "--resp-key=/nonexistent")
 	if !errors.Is(err, config.ErrValue) || !strings.Contains(err.Error(), "resp.cert") {

@@ -57,7 +57,7 @@ func run(cmd *cobra.Command, c *config.Config) error {
 		s := c.Settings()
 		create = &s
 	}
-	domain, err := link.Await(ctx, nc, c.Domain, create, log)
+	domain, err := jslog.AwaitDomain(ctx, nc, c.Domain, create, log)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,11 @@ func newWarmer(ctx context.Context, nc *nats.Conn, domain *jslog.Domain, work *n
 		Partition: func(key string) int { return node.Partition(key, n) },
 	}
 	for p := range n {
-		last, err := domain.Last(ctx, p)
+		var last events.Mark
+		err := jslog.Await(ctx, log, "the domain's streams", func(ctx context.Context) (err error) {
+			last, err = domain.Last(ctx, p)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("find the end of the log: %w", err)
 		}

@@ -114,18 +114,28 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 // Ready returns a channel that is closed once this process may serve.
 func (c *Client) Ready() <-chan struct{} { return c.node.Ready() }
 
+// toCreate returns the settings that a missing domain is made with, nil if it is
+// not to be made.
+func (c *Client) toCreate() *events.Settings {
+	if !c.cfg.Create {
+		return nil
+	}
+	s := events.DefaultSettings()
+	if c.cfg.Settings != nil {
+		s = *c.cfg.Settings
+	}
+	return &s
+}
+
 func (c *Client) build(ctx context.Context) error {
 	if err := c.buildOutbox(); err != nil {
 		return err
 	}
-	if err := c.await(ctx, "NATS", c.connect); err != nil {
+	err := jslog.Await(ctx, c.cfg.Logger.With("domain", c.cfg.Domain), "NATS", func(context.Context) error { return c.connect() })
+	if err != nil {
 		return err
 	}
-	var domain *jslog.Domain
-	err := c.await(ctx, "the domain's streams", func() (err error) {
-		domain, err = c.find(ctx)
-		return err
-	})
+	domain, err := jslog.AwaitDomain(ctx, c.nc, c.cfg.Domain, c.toCreate(), c.cfg.Logger)
 	if err != nil {
 		return err
 	}

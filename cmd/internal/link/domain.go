@@ -4,11 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"log/slog"
-	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/raptorflow/tercet/internal/events"
 	"github.com/raptorflow/tercet/internal/events/groupcommit"
@@ -91,41 +86,4 @@ func (w *Writer) Fence(ctx context.Context, fences ...*events.Invalidate) ([]Lan
 		}
 	}
 	return landed, errors.Join(errs...)
-}
-
-// Await opens a domain for a service: it tries until ctx ends while NATS can't
-// answer. A missing domain is made if create is not nil, and otherwise
-// [events.ErrNoDomain].
-func Await(ctx context.Context, nc *nats.Conn, name string, create *events.Settings, log *slog.Logger) (*jslog.Domain, error) {
-	for {
-		d, err := open(ctx, nc, name, create)
-		switch {
-		case err == nil:
-			return d, nil
-		case errors.Is(err, events.ErrNoDomain), errors.Is(err, events.ErrDrift), errors.Is(err, events.ErrInvalid), errors.Is(err, jslog.ErrExists):
-			return nil, err
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("open domain %q: %w", name, ctx.Err())
-		}
-		log.Warn("domain can't be opened; trying again", "domain", name, "error", err)
-		t := time.NewTimer(time.Second)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
-	}
-}
-
-func open(ctx context.Context, nc *nats.Conn, name string, create *events.Settings) (*jslog.Domain, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	d, err := jslog.Open(ctx, nc, name)
-	if create == nil || !errors.Is(err, events.ErrNoDomain) {
-		return d, err
-	}
-	if err := jslog.Create(ctx, nc, name, *create); err != nil {
-		return nil, err
-	}
-	return jslog.Open(ctx, nc, name)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/jslog"
 )
 
 // Fencer puts fences into the logs of several domains, as the invalidator
@@ -58,7 +59,7 @@ func (f *Fencer) Prepare(ctx context.Context, domains []string) error {
 }
 
 func (f *Fencer) open(ctx context.Context, name string) (*Writer, error) {
-	d, err := Await(ctx, f.nc, name, f.create, f.log)
+	d, err := jslog.AwaitDomain(ctx, f.nc, name, f.create, f.log)
 	if err != nil {
 		return nil, err
 	}
