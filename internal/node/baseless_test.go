@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 
 	"github.com/raptorflow/tercet/internal/events"
+	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
 )
 
@@ -35,7 +36,7 @@ func TestHistoryThatNobodyCanCompareIsNotServed(t *testing.T) {
 		for range 40 {
 			f.stream.AppendForeign([]byte("another record"))
 		}
-		appendPulse(t, f, old)
+		appendPulse(t, f, old, 0)
 		_, last := f.stream.Bounds()
 		f.stream.Trim(last - 1)
 		b = f.start("b", o)
@@ -57,7 +58,7 @@ func TestNobodyGoesOnWithoutABase(t *testing.T) {
 		a.put("k", "v")
 		old := a.Epoch("k")
 		a.crash(0)
-		appendPulse(t, f, old)
+		appendPulse(t, f, old, 0)
 		_, last := f.stream.Bounds()
 		f.stream.Trim(last)
 		b := f.start("b", options{})
@@ -67,14 +68,42 @@ func TestNobodyGoesOnWithoutABase(t *testing.T) {
 	})
 }
 
+// H3, G8: a member of a history that the log has lost had applied more than there
+// is. Its epoch is evidence against itself; a node that crashes before it has
+// acted on that comes back with the epoch, and without a base.
+func TestEpochWithoutABaseOutlivesNoCrash(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		a := f.start("a", options{})
+		a.put("k", "v")
+		old := a.Epoch("k")
+		a.crash(0)
+		appendPulse(t, f, old, 10)
+		_, last := f.stream.Bounds()
+		f.stream.Trim(last)
+		b := f.start("b", options{early: true, faults: memlog.Faults{Deliver: func(p events.Position) memlog.Route {
+			if p > last {
+				return memlog.Stalled
+			}
+			return memlog.Delivered
+		}}})
+		f.await("the lost epoch", func() bool { return b.Epoch("k") == old })
+		b.sync()
+		b = f.start("b", options{fs: b.crash(100)})
+		if e := b.Epoch("k"); e == old {
+			t.Fatalf("serves in epoch %s, of which it knows nothing", e)
+		}
+	})
+}
+
 // appendPulse adds a pulse without a digest, as a node sends that began in a
-// trimmed log: it tells the epoch and nothing else.
-func appendPulse(t *testing.T, f *fleet, epoch events.Epoch) {
+// trimmed log: it tells the epoch, and that it had applied ahead records more
+// than the log holds.
+func appendPulse(t *testing.T, f *fleet, epoch events.Epoch, ahead events.Position) {
 	t.Helper()
 	_, last := f.stream.Bounds()
 	who := events.Incarnation{0xb0}
 	data, err := events.AppendRecord(nil, events.Record{Changes: []events.Change{
-		&events.Pulse{Node: "gone", Incarnation: who, Number: 1, Epoch: epoch, Applied: last},
+		&events.Pulse{Node: "gone", Incarnation: who, Number: 1, Epoch: epoch, Applied: last + ahead},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +122,7 @@ func TestMemberLendsABase(t *testing.T) {
 		for range 10 {
 			a.invalidate(events.Scope{Keys: []string{f.near("j")}})
 		}
-		appendPulse(t, f, old)
+		appendPulse(t, f, old, 0)
 		_, last := f.stream.Bounds()
 		f.stream.Trim(last)
 		b := f.start("b", o)

@@ -26,7 +26,7 @@ const module = "github.com/raptorflow/tercet"
 // real servers come last: what is left for them has no directed test.
 const suites = "internal/coherence,internal/consistency,internal/turn,internal/clock,internal/events,internal/events/groupcommit," +
 	"internal/events/memlog,internal/tiers,internal/tiers/memory,internal/tiers/seal,internal/tiers/pack,internal/tiers/disk,internal/snapshot,internal/node,internal/peers," +
-	"internal/outbox,internal/invalidator,internal/tiers/redis,internal/events/jslog,internal/replay,internal/replay/offer,internal/backup,test/exhaustive,test/sim,pkg/client,pkg/sqlbracket,pkg/sqloutbox"
+	"internal/outbox,internal/invalidator,internal/invalidator/rules,internal/invalidator/intake,internal/tiers/redis,internal/events/jslog,internal/replay,internal/replay/offer,internal/backup,test/exhaustive,test/sim,pkg/client,pkg/sqlbracket,pkg/sqloutbox"
 
 func main() {
 	run := flag.String("run", ".", "only faults whose name matches this regular expression")

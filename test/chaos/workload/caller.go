@@ -168,7 +168,7 @@ func (c *caller) end(o Op, a answer) {
 	if t, err := client.ParseToken(a.token); err == nil && a.token != "" {
 		o.Epoch = t.At(c.w.partition(o.Key)).Epoch
 		if mine, err := client.ParseToken(c.token); err == nil {
-			t = t.Join(mine)
+			t = mine.Join(t) // in this order: the answer's epoch is the later one
 		}
 		c.token = t.String()
 	}
