@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/raptorflow/tercet/test/chaos/fault"
+	"github.com/raptorflow/tercet/test/chaos/fleet"
 	"github.com/raptorflow/tercet/test/chaos/judge"
 )
 
@@ -102,6 +103,9 @@ func (s *Scenario) mistakes() (out []mistake) {
 	}
 	if !slices.Contains([]string{"", "never", "allowed", "required"}, s.Expect.Epoch) {
 		wrong("epoch is never, allowed or required", "expect", "epoch")
+	}
+	if !slices.Contains([]string{fleet.Loopback, fleet.Namespaces}, s.Fleet.Hosts) {
+		wrong("hosts are on loopback, or in namespaces", "fleet", "hosts")
 	}
 	for _, j := range s.Expect.Judges {
 		if !slices.Contains(judge.Names(), j) {

@@ -57,6 +57,7 @@ func TestMistakes(t *testing.T) {
 		"no such parameter": {head + "  - {fault: cut, target: a|b, with: {colour: red}}\n", 5},
 		"after the end":     {head + "  - fault: kill\n    target: any node\n    at: 11s\n", 7},
 		"negative":          {head + "  - {fault: kill, target: any node, for: -1s}\n", 5},
+		"no such hosts":     {"name: a\nwhy: b\nduration: 10s\nfleet:\n  hosts: elsewhere\n", 5},
 		"no such epoch":     {"name: a\nwhy: b\nduration: 10s\nexpect:\n  epoch: perhaps\n", 5},
 	} {
 		_, err := scenario.Parse("a.yaml", []byte(c.text))
