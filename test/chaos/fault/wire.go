@@ -51,7 +51,7 @@ func unplugged(ctx context.Context, h *wire.Host, before time.Duration) (string,
 	}
 	const patience = 300 * time.Millisecond
 	if _, err := h.Connect(ctx, patience); !errors.Is(err, wire.ErrSilent) {
-		return "", fmt.Errorf("%w: a new connection found: %v", ErrNoEffect, err)
+		return "", fmt.Errorf("%w: a new connection was answered with %v", ErrNoEffect, err)
 	}
 	return fmt.Sprintf("its card has no carrier; connections were not answered within %v, within %v before", patience, before.Round(time.Millisecond)), nil
 }

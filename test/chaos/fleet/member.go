@@ -106,6 +106,9 @@ func (f *Fleet) startNode(_ context.Context, name string) error {
 	m.env = append(m.env, "TERCET_NODE_ID="+name, "TERCET_DATA_DIR="+disk, "TERCET_RESP_ADDR="+resp.listen,
 		"TERCET_L1_SIZE=16MiB", "TERCET_L3_SIZE=256MiB", "TERCET_AUDIT_RATE=5", "TERCET_INVALIDATOR_TYPE_FIELD=type", "TERCET_INVALIDATOR_ID_FIELD=id")
 	m.env = append(m.env, f.config.Env...)
+	if m.host != nil {
+		m.args = []string{"--insecure-listen"} // nobody else is on the switch
+	}
 	return m.start()
 }
 
