@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/raptorflow/tercet/test/chaos/run"
 	"github.com/raptorflow/tercet/test/chaos/scenario"
 	"github.com/raptorflow/tercet/test/chaos/visit"
+	"github.com/raptorflow/tercet/test/chaos/wire"
 	"github.com/raptorflow/tercet/test/chaos/workload"
 )
 
@@ -44,9 +44,13 @@ func (a *app) chaosCommand() *cobra.Command {
 		Use: "chaos [SCENARIO|FILE ...]", Short: "Break a fleet in every way, and judge what its clients were told",
 		Long: `chaos starts a fleet of real processes on this machine (NATS servers in a cluster,
 Redis, nodes, invalidators), sends a workload at it, breaks it by the
-schedule of each scenario (all that ship but the soak, if none is named), and judges every answer by the guarantees. It needs redis-server and
+schedule of each scenario, and judges every answer by the guarantees. If none is
+named, it plays a set of ten minutes that has every fault. It needs redis-server and
 the binaries node, invalidator and warmer (--bin). A directory keeps the report
 (report.html), every operation, and all logs.
+
+Scenario disks mounts small disks, and wire makes network namespaces: without root
+they fail at once, and say so; the others are played all the same.
 
 With --node it visits a fleet of your own instead: it reads keys that nobody
 writes, over links of its own that it slows, cuts and closes. Nothing is written
@@ -64,7 +68,7 @@ The exit code is 0 if every fault took effect and every judge is content.`,
 			case len(x.nodes) > 0:
 				return a.visit(cmd.Context(), x)
 			case len(args) == 0:
-				args = fixedSet()
+				args = scenario.Fixed()
 			}
 			return a.chaos(cmd.Context(), x, args)
 		},
@@ -80,11 +84,6 @@ The exit code is 0 if every fault took effect and every judge is content.`,
 	f.StringVar(&x.nats, "nats", "", "NATS of the fleet to visit")
 	f.StringVar(&x.redis, "redis", "", "Redis of the fleet to visit")
 	return cmd
-}
-
-// fixedSet is what is played if nothing is named: ten minutes.
-func fixedSet() []string {
-	return slices.DeleteFunc(scenario.Names(), func(name string) bool { return name == "soak" })
 }
 
 func (a *app) listScenarios() error {
@@ -141,7 +140,11 @@ func (a *app) chaos(ctx context.Context, x chaosFlags, names []string) error {
 		}
 		a.progress("%s, seed %d: %s\n", s.Name, x.seed, s.Why)
 		o, err := run.Play(ctx, run.Config{Scenario: s, Seed: x.seed, Dir: filepath.Join(dir, "run"), Bin: x.bin, Upgrade: x.upgrade, Rerun: rerun, Out: a.err})
+		if errors.Is(err, wire.ErrNotPermitted) {
+			err = fmt.Errorf("%w; or name the scenarios to play without it", err)
+		}
 		if err != nil {
+			a.progress("%s was NOT PLAYED: %v\n", s.Name, err)
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			continue
 		}

@@ -66,10 +66,19 @@ type Shape struct {
 	Partitions   int           `yaml:"partitions"`
 	// Policy of a node that is cut off: fence or serve.
 	Policy string `yaml:"policy"`
+	// Hosts is where nodes and NATS servers run: on loopback, or in namespaces,
+	// each on a host of its own whose cable can be unplugged; see package wire.
+	Hosts string `yaml:"hosts"`
 	// SmallDisks gives nodes and NATS servers disks of this many MiB, which can
 	// be filled; 0: they lie in Dir. It takes root.
 	SmallDisks int `yaml:"small_disks"`
 }
+
+// The kinds of [Shape.Hosts].
+const (
+	Loopback   = "loopback"
+	Namespaces = "namespaces"
+)
 
 // Domain is the name of the fleet's domain.
 const Domain = "chaos"

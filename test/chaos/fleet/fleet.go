@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/raptorflow/tercet/test/chaos/wire"
 )
 
 // Clients is for how many embedded clients there are paths: "client-0" and so on.
@@ -27,6 +29,7 @@ var ErrNobody = errors.New("nobody has this name")
 type Fleet struct {
 	config   Config
 	network  *network
+	wires    *wire.Net // nil: everybody is on loopback
 	programs []*program
 	// These are filled by Start and do not change afterwards.
 	nats      []*natsServer
@@ -61,7 +64,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 	if err := os.MkdirAll(f.config.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{f.startNATS, f.startRedis, f.createDomain, f.startMembers} {
+	for _, step := range []func(context.Context) error{f.layWires, f.startNATS, f.startRedis, f.createDomain, f.startMembers} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
@@ -71,7 +74,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 
 // Fill gives zero fields their defaults: three NATS servers that write each
 // record to the disk, one Redis, three nodes, two invalidators, a warmer, a lease
-// of 3 s, one partition, policy fence.
+// of 3 s, one partition, policy fence, all on loopback.
 func (s *Shape) Fill() {
 	fill(&s.NATS, 3)
 	fill(&s.Sync, "always")
@@ -82,6 +85,7 @@ func (s *Shape) Fill() {
 	fill(&s.Lease, 3*time.Second)
 	fill(&s.Partitions, 1)
 	fill(&s.Policy, "fence")
+	fill(&s.Hosts, Loopback)
 }
 
 func fill[T comparable](field *T, value T) {
@@ -105,9 +109,12 @@ func (f *Fleet) Close() error {
 		p.kill()
 	}
 	f.network.close()
+	var errs []error
+	if f.wires != nil {
+		errs = append(errs, f.wires.Close())
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var errs []error
 	for _, dir := range f.mounts {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			errs = append(errs, fmt.Errorf("unmount %s: %w", dir, err))

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/raptorflow/tercet/test/process"
+	"github.com/raptorflow/tercet/test/chaos/wire"
 )
 
 // member is a process of ours: a node, an invalidator, a warmer.
@@ -18,17 +18,17 @@ type member struct {
 	resp string
 }
 
-// addPaths gives name its own way to each server.
-func (f *Fleet) addPaths(name string) error {
+// addPaths gives name, on its host, its own way to each server.
+func (f *Fleet) addPaths(name string, host *wire.Host) error {
 	for _, s := range f.nats {
-		addr, err := f.network.add(name, s.name, loopback(s.client), 0)
+		addr, err := f.addPath(name, host, s.name, s.client.addr)
 		if err != nil {
 			return err
 		}
 		f.natsFor[name] = append(f.natsFor[name], "nats://"+addr)
 	}
 	if f.config.Shape.Redis == "single" {
-		addr, err := f.network.add(name, f.redis[0].name, f.redis[0].addr(), 0)
+		addr, err := f.addPath(name, host, f.redis[0].name, f.redis[0].addr())
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func letter(i int) string { return string(rune('a' + i)) }
 
 func (f *Fleet) startMembers(ctx context.Context) error {
 	for i := range Clients {
-		if err := f.addPaths(fmt.Sprintf("client-%d", i)); err != nil {
+		if err := f.addPaths(fmt.Sprintf("client-%d", i), nil); err != nil {
 			return err
 		}
 	}
@@ -69,17 +69,20 @@ func (f *Fleet) startMembers(ctx context.Context) error {
 }
 
 func (f *Fleet) newMember(name string, kind Kind, binary string) (*member, error) {
-	if err := f.addPaths(name); err != nil {
+	m := &member{program: f.newProgram(name, kind, filepath.Join(f.config.Bin, binary))}
+	if err := f.house(m.program); err != nil {
 		return nil, err
 	}
-	http, err := process.PickPort()
+	if err := f.addPaths(name, m.host); err != nil {
+		return nil, err
+	}
+	http, err := m.offer()
 	if err != nil {
 		return nil, err
 	}
-	m := &member{program: f.newProgram(name, kind, filepath.Join(f.config.Bin, binary))}
-	m.http = loopback(http)
+	m.http = http.addr
 	m.env = []string{
-		"TERCET_DOMAIN=" + Domain, "TERCET_NATS_URL=" + f.NATSURLFor(name), "TERCET_HTTP_ADDR=" + m.http,
+		"TERCET_DOMAIN=" + Domain, "TERCET_NATS_URL=" + f.NATSURLFor(name), "TERCET_HTTP_ADDR=" + http.listen,
 		"TERCET_REDIS_URL=" + f.RedisURLFor(name), "TERCET_LOG_LEVEL=info",
 	}
 	f.members = append(f.members, m)
@@ -91,7 +94,7 @@ func (f *Fleet) startNode(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	port, err := process.PickPort()
+	resp, err := m.offer()
 	if err != nil {
 		return err
 	}
@@ -99,10 +102,13 @@ func (f *Fleet) startNode(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	m.resp = loopback(port)
-	m.env = append(m.env, "TERCET_NODE_ID="+name, "TERCET_DATA_DIR="+disk, "TERCET_RESP_ADDR="+m.resp,
+	m.resp = resp.addr
+	m.env = append(m.env, "TERCET_NODE_ID="+name, "TERCET_DATA_DIR="+disk, "TERCET_RESP_ADDR="+resp.listen,
 		"TERCET_L1_SIZE=16MiB", "TERCET_L3_SIZE=256MiB", "TERCET_AUDIT_RATE=5", "TERCET_INVALIDATOR_TYPE_FIELD=type", "TERCET_INVALIDATOR_ID_FIELD=id")
 	m.env = append(m.env, f.config.Env...)
+	if m.host != nil {
+		m.args = []string{"--insecure-listen"} // nobody else is on the switch
+	}
 	return m.start()
 }
 

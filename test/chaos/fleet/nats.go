@@ -21,10 +21,10 @@ import (
 // natsServer is one server of the cluster.
 type natsServer struct {
 	*program
-	client, route int
+	client, route endpoint
 }
 
-func (s *natsServer) url() string { return "nats://" + loopback(s.client) }
+func (s *natsServer) url() string { return "nats://" + s.client.addr }
 
 // startNATS starts the servers, each of which finds the others through proxies
 // of its own, and waits until they keep a stream on all of them.
@@ -35,10 +35,13 @@ func (f *Fleet) startNATS(ctx context.Context) error {
 	}
 	for i := range f.config.Shape.NATS {
 		s := &natsServer{program: f.newProgram(fmt.Sprintf("nats-%d", i), NATS, binary)}
-		if s.client, err = process.PickPort(); err != nil {
+		if err := f.house(s.program); err != nil {
 			return err
 		}
-		if s.route, err = process.PickPort(); err != nil {
+		if s.client, err = s.offer(); err != nil {
+			return err
+		}
+		if s.route, err = s.offer(); err != nil {
 			return err
 		}
 		f.nats = append(f.nats, s)
@@ -49,7 +52,7 @@ func (f *Fleet) startNATS(ctx context.Context) error {
 			if peer == s {
 				continue
 			}
-			addr, err := f.network.add(s.name, peer.name, loopback(peer.route), 0)
+			addr, err := f.addPath(s.name, s.host, peer.name, peer.route.addr)
 			if err != nil {
 				return err
 			}
@@ -74,13 +77,13 @@ func (f *Fleet) configureNATS(s *natsServer, routes []string) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nping_interval: \"5s\"\njetstream {\n  max_file_store: 4GB\n  max_memory_store: 256MB\n  store_dir: %q\n", s.name, loopback(s.client), disk)
+	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nping_interval: \"5s\"\njetstream {\n  max_file_store: 4GB\n  max_memory_store: 256MB\n  store_dir: %q\n", s.name, s.client.listen, disk)
 	if f.config.Shape.Sync == "always" {
 		b.WriteString("  sync_interval: always\n")
 	}
 	b.WriteString("}\n")
 	if len(routes) > 0 {
-		fmt.Fprintf(&b, "cluster {\n  name: chaos\n  listen: %q\n  advertise: \"127.0.0.1:1\"\n  no_advertise: true\n  ping_interval: \"2s\"\n  routes: [\n", loopback(s.route))
+		fmt.Fprintf(&b, "cluster {\n  name: chaos\n  listen: %q\n  advertise: \"127.0.0.1:1\"\n  no_advertise: true\n  ping_interval: \"2s\"\n  routes: [\n", s.route.listen)
 		for _, r := range routes {
 			fmt.Fprintf(&b, "    \"nats://%s\"\n", r)
 		}

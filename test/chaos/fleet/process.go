@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/raptorflow/tercet/test/chaos/wire"
 	"github.com/raptorflow/tercet/test/process"
 )
 
@@ -23,6 +24,7 @@ type program struct {
 	kind Kind
 	http string
 	log  string
+	host *wire.Host // nil: loopback
 
 	mu   sync.Mutex
 	path string
@@ -57,7 +59,11 @@ func (p *program) start() error {
 	// It must not outlive a harness that was killed itself, nor end by a
 	// person's interrupt before the harness has ended it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	begin := cmd.Start
+	if p.host != nil {
+		begin = func() error { return p.host.Do(cmd.Start) }
+	}
+	if err := begin(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	done := make(chan struct{})

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/raptorflow/tercet/test/chaos/fault"
+	"github.com/raptorflow/tercet/test/chaos/fleet"
 	"github.com/raptorflow/tercet/test/chaos/judge"
 )
 
@@ -103,6 +104,9 @@ func (s *Scenario) mistakes() (out []mistake) {
 	if !slices.Contains([]string{"", "never", "allowed", "required"}, s.Expect.Epoch) {
 		wrong("epoch is never, allowed or required", "expect", "epoch")
 	}
+	if !slices.Contains([]string{fleet.Loopback, fleet.Namespaces}, s.Fleet.Hosts) {
+		wrong("hosts are on loopback, or in namespaces", "fleet", "hosts")
+	}
 	for _, j := range s.Expect.Judges {
 		if !slices.Contains(judge.Names(), j) {
 			wrong(fmt.Sprintf("no judge is called %q; there are %s", j, strings.Join(judge.Names(), ", ")), "expect", "judges")
@@ -171,5 +175,7 @@ func lineOf(n *yaml.Node, at []any) int {
 }
 
 // Fixed are the scenarios of `make chaos`: between them they inject every fault,
-// in less than ten minutes.
-func Fixed() []string { return []string{"processes", "links", "history", "redis", "disks", "pressure"} }
+// in ten minutes. What is in smoke is in others too, and the soak has no end.
+func Fixed() []string {
+	return []string{"processes", "links", "wire", "history", "redis", "redis-cluster", "disks", "pressure"}
+}
