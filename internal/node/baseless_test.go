@@ -1,11 +1,14 @@
 package node_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
+	"github.com/tinylib/msgp/msgp"
+
 	"github.com/raptorflow/tercet/internal/events"
-	"github.com/raptorflow/tercet/internal/events/memlog"
 	"github.com/raptorflow/tercet/internal/node"
 )
 
@@ -36,7 +39,7 @@ func TestHistoryThatNobodyCanCompareIsNotServed(t *testing.T) {
 		for range 40 {
 			f.stream.AppendForeign([]byte("another record"))
 		}
-		appendPulse(t, f, old, 0)
+		appendPulse(t, f, old)
 		_, last := f.stream.Bounds()
 		f.stream.Trim(last - 1)
 		b = f.start("b", o)
@@ -58,7 +61,7 @@ func TestNobodyGoesOnWithoutABase(t *testing.T) {
 		a.put("k", "v")
 		old := a.Epoch("k")
 		a.crash(0)
-		appendPulse(t, f, old, 0)
+		appendPulse(t, f, old)
 		_, last := f.stream.Bounds()
 		f.stream.Trim(last)
 		b := f.start("b", options{})
@@ -68,42 +71,51 @@ func TestNobodyGoesOnWithoutABase(t *testing.T) {
 	})
 }
 
-// H3, G8: a member of a history that the log has lost had applied more than there
-// is. Its epoch is evidence against itself; a node that crashes before it has
-// acted on that comes back with the epoch, and without a base.
-func TestEpochWithoutABaseOutlivesNoCrash(t *testing.T) {
+// H3: builds of before ADR 0025 took an epoch from a member whose digest they
+// could not take, and kept that in their checkpoints.
+func TestCheckpointWithoutABaseIsNotTrusted(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		a := f.start("a", options{})
 		a.put("k", "v")
+		a.sync()
 		old := a.Epoch("k")
-		a.crash(0)
-		appendPulse(t, f, old, 10)
-		_, last := f.stream.Bounds()
-		f.stream.Trim(last)
-		b := f.start("b", options{early: true, faults: memlog.Faults{Deliver: func(p events.Position) memlog.Route {
-			if p > last {
-				return memlog.Stalled
-			}
-			return memlog.Delivered
-		}}})
-		f.await("the lost epoch", func() bool { return b.Epoch("k") == old })
-		b.sync()
-		b = f.start("b", options{fs: b.crash(100)})
-		if e := b.Epoch("k"); e == old {
-			t.Fatalf("serves in epoch %s, of which it knows nothing", e)
-		}
+		a = f.start("a", options{fs: a.crash(100), early: true, wrap: func(d node.Disk) node.Disk { return oldDisk{d} }})
+		f.await("an epoch of its own", func() bool { return a.Epoch("k") != 0 && a.Epoch("k") != old })
 	})
 }
 
+// oldDisk has a checkpoint with an epoch and without a base.
+type oldDisk struct{ node.Disk }
+
+func (d oldDisk) Meta(partition int, name string) ([]byte, error) {
+	state, err := d.Disk.Meta(partition, name)
+	if name != node.CheckpointName || len(state) == 0 || err != nil {
+		return state, err
+	}
+	const inFront = 7 // values of a checkpoint stand in front of whether it has a base
+	state = slices.Clone(state)
+	rest := state[1:]
+	for range inFront {
+		if rest, err = msgp.Skip(rest); err != nil {
+			return nil, err
+		}
+	}
+	based, _, err := msgp.ReadBoolBytes(rest)
+	if err != nil || !based {
+		return nil, fmt.Errorf("a checkpoint that does not say that it has a base: %w", err)
+	}
+	copy(rest, msgp.AppendBool(nil, false))
+	return state, nil
+}
+
 // appendPulse adds a pulse without a digest, as a node sends that began in a
-// trimmed log: it tells the epoch, and that it had applied ahead records more
-// than the log holds.
-func appendPulse(t *testing.T, f *fleet, epoch events.Epoch, ahead events.Position) {
+// trimmed log: it tells the epoch and nothing else.
+func appendPulse(t *testing.T, f *fleet, epoch events.Epoch) {
 	t.Helper()
 	_, last := f.stream.Bounds()
 	who := events.Incarnation{0xb0}
 	data, err := events.AppendRecord(nil, events.Record{Changes: []events.Change{
-		&events.Pulse{Node: "gone", Incarnation: who, Number: 1, Epoch: epoch, Applied: last + ahead},
+		&events.Pulse{Node: "gone", Incarnation: who, Number: 1, Epoch: epoch, Applied: last},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +134,7 @@ func TestMemberLendsABase(t *testing.T) {
 		for range 10 {
 			a.invalidate(events.Scope{Keys: []string{f.near("j")}})
 		}
-		appendPulse(t, f, old, 0)
+		appendPulse(t, f, old)
 		_, last := f.stream.Bounds()
 		f.stream.Trim(last)
 		b := f.start("b", o)

@@ -123,7 +123,9 @@ func failover(ctx context.Context, s Scene) (Injection, error) {
 		}
 	}
 	in := Injection{Target: master, What: fmt.Sprintf("killed the master when its replica had not heard of it for %v", lag), Tier: true, Restarts: true,
-		Heal: func(ctx context.Context) error { return restart(ctx, s.Fleet, master) }}
+		Heal: func(ctx context.Context) error {
+			return errors.Join(restart(ctx, s.Fleet, master), paired(ctx, s.Fleet))
+		}}
 	err = Wait(ctx, lag)
 	if _, killed := s.Fleet.Kill(master); err != nil || killed != nil {
 		return in, errors.Join(err, killed)
@@ -145,21 +147,30 @@ func failover(ctx context.Context, s Scene) (Injection, error) {
 
 // roles tells master and replica apart.
 func roles(ctx context.Context, f *fleet.Fleet) (master, replica string, err error) {
+	if master, err = f.RedisMaster(ctx); err != nil {
+		return "", "", err
+	}
 	for _, name := range f.Names(fleet.Redis) {
-		text, err := f.Redis(ctx, name, "INFO", "replication")
-		if err != nil {
-			return "", "", err
-		}
-		if strings.Contains(text, "role:master") {
-			master = name
-		} else {
+		if name != master {
 			replica = name
 		}
 	}
-	if master == "" || replica == "" {
-		return "", "", fmt.Errorf("%w: there is no pair", ErrNotHere)
-	}
 	return master, replica, nil
+}
+
+// paired waits until the master that the sentinels follow has a replica again.
+func paired(ctx context.Context, f *fleet.Fleet) error {
+	return eventually(ctx, time.Minute, func() error {
+		master, err := f.RedisMaster(ctx)
+		if err != nil {
+			return err
+		}
+		text, err := f.Redis(ctx, master, "INFO", "replication")
+		if err == nil && !strings.Contains(text, "state=online") {
+			err = fmt.Errorf("nobody follows %s", master)
+		}
+		return err
+	})
 }
 
 // busy runs for so many microseconds and says that it did.

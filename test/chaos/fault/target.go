@@ -1,6 +1,8 @@
 package fault
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,8 +12,8 @@ import (
 )
 
 // Resolve turns a scenario's target into names: "any node" into one of them,
-// "leader" into the server that leads the domain's first log, and both sides of
-// a link likewise. Names in avoid are busy with other faults or don't run; if
+// "leader" into the server that leads the domain's first log, "master" into the
+// Redis server that takes writes, and both sides of a link likewise. Names in avoid are busy with other faults or don't run; if
 // nobody else is left it returns ok false.
 func Resolve(f *fleet.Fleet, target string, dice *rand.Rand, avoid func(name string) bool) (name string, ok bool, err error) {
 	from, to, link := strings.Cut(target, "|")
@@ -29,6 +31,12 @@ func resolve(f *fleet.Fleet, target string, dice *rand.Rand, avoid func(string) 
 	case target == "leader":
 		leader, err := logLeader(f)
 		return leader, !avoid(leader), err
+	case target == "master":
+		master, err := f.RedisMaster(context.Background())
+		if errors.Is(err, fleet.ErrNobody) {
+			err = fmt.Errorf("%w: %w", ErrNotHere, err)
+		}
+		return master, !avoid(master), err
 	case !any:
 		return target, !avoid(target), nil
 	}

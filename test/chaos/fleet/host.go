@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/raptorflow/tercet/test/chaos/wire"
 	"github.com/raptorflow/tercet/test/process"
@@ -55,6 +56,22 @@ func (p *program) offer() (endpoint, error) {
 		e.listen, err = p.host.Offer(port)
 	}
 	return e, err
+}
+
+// addRedisPaths opens the paths of from, which runs on host, to the servers of a
+// Sentinel or a Cluster. These tell all who ask the same addresses of one another,
+// on loopback: the host finds there a way of its own to each.
+func (f *Fleet) addRedisPaths(from string, host *wire.Host) error {
+	for _, s := range slices.Concat(f.redis, f.sentinels) {
+		addr, err := f.addPath(from, host, s.name, s.addr())
+		if err != nil {
+			return err
+		}
+		if err := host.Mirror(s.seen, addr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addPath opens a path from from, which runs on host, and returns the address

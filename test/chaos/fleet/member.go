@@ -27,12 +27,15 @@ func (f *Fleet) addPaths(name string, host *wire.Host) error {
 		}
 		f.natsFor[name] = append(f.natsFor[name], "nats://"+addr)
 	}
-	if f.config.Shape.Redis == "single" {
+	switch {
+	case f.config.Shape.Redis == "single":
 		addr, err := f.addPath(name, host, f.redis[0].name, f.redis[0].addr())
 		if err != nil {
 			return err
 		}
 		f.redisFor[name] = addr
+	case host != nil:
+		return f.addRedisPaths(name, host)
 	}
 	return nil
 }

@@ -84,20 +84,22 @@ func (f *Fleet) startOneRedis(ctx context.Context, r *redisServer) error {
 }
 
 func (f *Fleet) startSentinels(ctx context.Context, binary string) error {
-	for i := range 2 {
+	for range 2 {
 		r, err := f.newRedis(binary, true)
 		if err != nil {
 			return err
 		}
 		host, port, _ := strings.Cut(r.seen, ":")
 		r.args = append(r.args, "--replica-announce-ip", host, "--replica-announce-port", port, "--repl-diskless-sync-delay", "0")
-		if i > 0 {
-			masterHost, masterPort, _ := strings.Cut(f.redis[0].seen, ":")
-			r.args = append(r.args, "--replicaof", masterHost, masterPort)
-		}
 		if err := f.startOneRedis(ctx, r); err != nil {
 			return err
 		}
+	}
+	// Not by an argument: who is started again is told by the sentinels whom to
+	// follow, and that may be another one by then.
+	host, port, _ := strings.Cut(f.redis[0].seen, ":")
+	if _, err := f.Redis(ctx, "redis-1", "REPLICAOF", host, port); err != nil {
+		return err
 	}
 	err := await(ctx, 30*time.Second, func() error {
 		text, err := f.Redis(ctx, "redis-0", "INFO", "replication")
@@ -136,7 +138,7 @@ func (f *Fleet) startSentinel(i int, binary string) error {
 	s := &redisServer{program: f.newProgram(fmt.Sprintf("sentinel-%d", i), Sentinel, binary), port: port, seen: loopback(port)}
 	f.sentinels = append(f.sentinels, s)
 	space := func(addr string) string { return strings.Replace(addr, ":", " ", 1) }
-	text := fmt.Sprintf("bind 127.0.0.1\nport %d\ndir %s\nsentinel monitor %[3]s %[4]s 2\nsentinel down-after-milliseconds %[3]s 1000\n"+
+	text := fmt.Sprintf("bind 127.0.0.1\nport %d\ndir %s\nsentinel monitor %[3]s %[4]s 2\nsentinel down-after-milliseconds %[3]s 2000\n"+
 		"sentinel failover-timeout %[3]s 4000\nsentinel known-replica %[3]s %[5]s\n",
 		port, s.dir, sentinelMaster, space(f.redis[0].seen), space(f.redis[1].seen))
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
@@ -243,6 +245,34 @@ func (f *Fleet) Redis(ctx context.Context, server string, args ...any) (string, 
 		}
 	}
 	return "", fmt.Errorf("there is no %s", server)
+}
+
+// RedisMaster is the name of the server that takes writes: with Sentinel, the one
+// that the sentinels agree on.
+func (f *Fleet) RedisMaster(ctx context.Context) (string, error) {
+	switch {
+	case len(f.redis) == 1:
+		return f.redis[0].name, nil
+	case len(f.sentinels) == 0:
+		return "", fmt.Errorf("%w: redis is %s", ErrNobody, f.config.Shape.Redis)
+	}
+	var agreed string
+	for i, s := range f.sentinels {
+		said, err := ask(ctx, s.addr(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinelMaster)
+		if err != nil {
+			return "", err
+		}
+		if i > 0 && said != agreed {
+			return "", fmt.Errorf("the sentinels follow %s and %s", agreed, said)
+		}
+		agreed = said
+	}
+	for _, r := range f.redis {
+		if strings.Replace(r.seen, ":", " ", 1) == agreed {
+			return r.name, nil
+		}
+	}
+	return "", fmt.Errorf("the sentinels follow %s, which is nobody's", agreed)
 }
 
 // AwaitRedis waits until a server answers and has loaded what it keeps.

@@ -12,7 +12,7 @@ import (
 
 // What ships can be read, and between them the scenarios inject every fault.
 func TestLibrary(t *testing.T) {
-	used, fixed := map[string]bool{}, map[string]bool{}
+	used, fixed, rotated := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	var whole time.Duration
 	for _, name := range scenario.Names() {
 		s, err := scenario.Load(name)
@@ -26,6 +26,7 @@ func TestLibrary(t *testing.T) {
 		for _, f := range append(s.Faults, s.Rotation.Faults...) {
 			used[f.Fault] = true
 			fixed[f.Fault] = fixed[f.Fault] || slices.Contains(scenario.Fixed(), name)
+			rotated[f.Fault] = rotated[f.Fault] || name == "soak"
 		}
 		if slices.Contains(scenario.Fixed(), name) {
 			whole += s.Duration
@@ -37,6 +38,9 @@ func TestLibrary(t *testing.T) {
 		}
 		if !fixed[k.Name] {
 			t.Errorf("make chaos does not inject %s", k.Name)
+		}
+		if !rotated[k.Name] {
+			t.Errorf("make soak does not inject %s", k.Name)
 		}
 	}
 	// Starting, settling and judging take a quarter of a minute for each.

@@ -96,6 +96,24 @@ func (h *Host) Offer(port int) (string, error) {
 	return addr, nil
 }
 
+// Mirror has connections on the host to addr, host and port of its loopback,
+// carried over the cable to where the host finds to: for who is told an address of
+// loopback by somebody else.
+func (h *Host) Mirror(addr, to string) error {
+	var l net.Listener
+	err := h.space.do(func() (err error) {
+		l, err = net.Listen("tcp4", addr)
+		return err
+	})
+	if err != nil {
+		return failed("listen on the host", err)
+	}
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.net.taps = append(h.net.taps, newTap(l, func(ctx context.Context) (net.Conn, error) { return h.space.dial(ctx, to) }))
+	return nil
+}
+
 // Unplug pulls the cable out: what either side sends is gone, and neither is told
 // but by its card.
 func (h *Host) Unplug() error {

@@ -65,18 +65,20 @@ func echo(t *testing.T, h *Host, addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(c, c) // until either end is closed
-			}()
+	go answer(l)
+}
+
+func answer(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
 		}
-	}()
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(c, c) // until either end is closed
+		}()
+	}
 }
 
 // say sends a line and returns the answer.
@@ -189,7 +191,7 @@ func TestUnpluggedIsSilent(t *testing.T) {
 	}
 }
 
-// Hosts reach loopback at the switch.
+// Hosts reach loopback at the switch, and at their own if that is mirrored.
 func TestReach(t *testing.T) {
 	n, h, ok := build(t)
 	if !ok {
@@ -201,14 +203,7 @@ func TestReach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		_, _ = io.Copy(c, c)
-	}()
+	go answer(l)
 	seen, err := n.Reach(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -216,13 +211,30 @@ func TestReach(t *testing.T) {
 	if again, err := n.Reach(l.Addr().String()); again != seen || err != nil {
 		t.Errorf("%s and %s, %v", seen, again, err)
 	}
-	c, err := h.space.dial(t.Context(), seen)
+	// By the switch's address, and by the one that everybody knows.
+	if err := h.Mirror(l.Addr().String(), seen); err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range []string{seen, l.Addr().String()} {
+		c, err := h.space.dial(t.Context(), addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if got, err := say(c, "hello", 5*time.Second); got != "hello" || err != nil {
+			t.Errorf("%s: %q, %v", addr, got, err)
+		}
+	}
+	if err := h.Unplug(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.space.dial(t.Context(), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if got, err := say(c, "hello", 5*time.Second); got != "hello" || err != nil {
-		t.Errorf("%q, %v", got, err)
+	if got, err := say(c, "hello", 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("without a cable: %q, %v", got, err)
 	}
 }
 
