@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -59,11 +60,11 @@ func (p *program) start() error {
 	// It must not outlive a harness that was killed itself, nor end by a
 	// person's interrupt before the harness has ended it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	begin := cmd.Start
+	begin := parent
 	if p.host != nil {
-		begin = func() error { return p.host.Do(cmd.Start) }
+		begin = p.host.Do
 	}
-	if err := begin(); err != nil {
+	if err := begin(cmd.Start); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	done := make(chan struct{})
@@ -71,6 +72,26 @@ func (p *program) start() error {
 	go p.watch(cmd, done)
 	return nil
 }
+
+// parent calls fn on a thread that ends with the harness and not earlier. What a
+// process is killed with is the end of the thread that started it, and threads
+// end that have been in a namespace.
+func parent(fn func() error) error {
+	done := make(chan error, 1)
+	beginnings() <- func() { done <- fn() }
+	return <-done
+}
+
+var beginnings = sync.OnceValue(func() chan<- func() {
+	calls := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for fn := range calls {
+			fn()
+		}
+	}()
+	return calls
+})
 
 // environment is the harness's own, without the settings of Tercet that a person
 // may have there.
