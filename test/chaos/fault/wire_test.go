@@ -14,6 +14,8 @@ import (
 	"github.com/raptorflow/tercet/test/chaos/wire"
 )
 
+const rules = "version: 1\nrules:\n  - name: changed\n    match: {type: changed}\n    keys: ['{data.key}']\n"
+
 // A node whose cable is out for long enough that its pings have found out is
 // soon ready once the cable is in again: it must not wait for a connection that
 // nobody else remembers, nor for an answer to a question that was lost.
@@ -26,7 +28,7 @@ func TestUnpluggedNodeComesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	shape := fleet.Shape{NATS: 1, Redis: "none", Nodes: 1, Invalidators: 1, Warmers: 1, Hosts: fleet.Namespaces}
-	f, err := fleet.Start(ctx, fleet.Config{Dir: filepath.Join(t.TempDir(), "fleet"), Bin: bin, Shape: shape, Rules: []byte("version: 1\nrules: []\n")})
+	f, err := fleet.Start(ctx, fleet.Config{Dir: filepath.Join(t.TempDir(), "fleet"), Bin: bin, Shape: shape, Rules: []byte(rules)})
 	if errors.Is(err, wire.ErrNotPermitted) {
 		var told *wire.Error
 		if !errors.As(err, &told) || told.Hint == "" {

@@ -27,7 +27,7 @@ const harness = "WIRE_TEST_HARNESS"
 func TestMain(m *testing.M) {
 	if os.Getenv(harness) != "" {
 		if err := beKilled(); err != nil {
-			fmt.Println(err)
+			fmt.Fprintln(os.Stdout, err)
 			os.Exit(1)
 		}
 	}
@@ -254,7 +254,7 @@ func beKilled() error {
 	if err := h.Do(cmd.Start); err != nil {
 		return err
 	}
-	fmt.Println(cmd.Process.Pid, spaceOf(n.space), spaceOf(h.space))
+	fmt.Fprintln(os.Stdout, cmd.Process.Pid, spaceOf(n.space), spaceOf(h.space))
 	select {}
 }
 
