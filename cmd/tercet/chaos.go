@@ -49,8 +49,8 @@ named, it plays a set of ten minutes that has every fault. It needs redis-server
 the binaries node, invalidator and warmer (--bin). A directory keeps the report
 (report.html), every operation, and all logs.
 
-Scenario disks mounts small disks, and wire makes network namespaces: without root
-they fail at once, and say so; the others are played all the same.
+Scenario disks mounts small disks, wire makes network namespaces, and soak does
+both: without root they fail at once, and say so; the others are played all the same.
 
 With --node it visits a fleet of your own instead: it reads keys that nobody
 writes, over links of its own that it slows, cuts and closes. Nothing is written
