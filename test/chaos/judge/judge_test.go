@@ -67,6 +67,15 @@ func record(ops ...workload.Op) workload.Record {
 
 var writes = []workload.Op{at(0.9, 1, write, reg, 1, done), at(1.9, 2, write, reg, 2, done)}
 
+// surging is one of thirty samples, so many seconds apart: memory leaps.
+func surging(kind string, apart, i int) gauge.Sample {
+	s := gauge.Sample{At: d(float64(apart * i)), Name: "one", Kind: kind, Pid: 7, Goroutines: 50, Files: 9, RSS: 74 << 20}
+	if i > 17 {
+		s.RSS = 178 << 20
+	}
+	return s
+}
+
 // Each judge finds what was planted for it, and acquits its neighbour.
 func TestJudges(t *testing.T) {
 	reads := func(ops ...workload.Op) Case {
@@ -92,7 +101,9 @@ func TestJudges(t *testing.T) {
 		c := reads()
 		for i := range 30 {
 			x := grow(i)
-			x.At, x.Name, x.Pid = d(float64(i)), "node-a", 7
+			if x.Name == "" {
+				x.At, x.Name, x.Pid = d(float64(i)), "node-a", 7
+			}
 			c.Samples = append(c.Samples, x)
 		}
 		return c
@@ -171,6 +182,9 @@ func TestJudges(t *testing.T) {
 		{"leaks", "goroutines", held(func(i int) gauge.Sample { return gauge.Sample{Goroutines: 50 + 20*i, Files: 9, RSS: 1 << 20} }), true},
 		{"leaks", "files", held(func(i int) gauge.Sample { return gauge.Sample{Goroutines: 50, Files: 20 + 10*i, RSS: 1 << 20} }), true},
 		{"leaks", "memory", held(func(i int) gauge.Sample { return gauge.Sample{Goroutines: 50, Files: 9, RSS: int64(1+i) << 25} }), true},
+		{"leaks", "a node's surge", held(func(i int) gauge.Sample { return surging("node", 6, i) }), true},
+		{"leaks", "a server's surge", held(func(i int) gauge.Sample { return surging("nats", 6, i) }), false},
+		{"leaks", "a server's surge that stays", held(func(i int) gauge.Sample { return surging("nats", 20, i) }), true},
 		{"leaks", "none", held(func(i int) gauge.Sample { return gauge.Sample{Goroutines: 50 + 100*(i%2), Files: 9, RSS: 1 << 25} }), false},
 	} {
 		t.Run(tc.judge+": "+tc.what, func(t *testing.T) {
