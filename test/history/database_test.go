@@ -168,12 +168,16 @@ func writerDies(at time.Duration, step string) fault {
 	}
 	return fault{at, what, func(f *fleet) {
 		c := f.caller(90 + int(at/time.Millisecond))
-		o := Op{Kind: Write, Value: f.value.Add(1)}
-		q := request{Op: "bracket", Key: keys[0], Die: step}
+		write := func() {
+			c.did(f.members[2], Op{Kind: Write, Value: f.value.Add(1)}, request{Op: "bracket", Key: keys[0], Die: step})
+		}
 		if step != "" {
-			c.did(f.members[2], o, q)
+			// On a busy machine a write may end before the step at which it is to die.
+			for by := time.Now().Add(length); f.members[2].lives() && time.Now().Before(by); {
+				write()
+			}
 		} else {
-			go c.did(f.members[2], o, q)
+			go write()
 			f.members[2].awaitPending(1)
 			<-time.After(time.Duration(c.dice.IntN(10)) * time.Millisecond)
 		}

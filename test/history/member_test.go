@@ -254,6 +254,13 @@ func (m *member) do(q request) (r response, asked, answered bool) {
 	return r, true, answered
 }
 
+// lives says that the member has not been seen to end.
+func (m *member) lives() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.alive
+}
+
 func (m *member) kill() {
 	m.mu.Lock()
 	cmd := m.cmd
